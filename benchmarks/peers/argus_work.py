@@ -1,0 +1,127 @@
+"""The work through Argus' SDK, as a training script does it: `argus_work.py HTTP_URL TOKEN` (ARGUS_URL: of the broker).
+
+What counts ends where the read models have it: a call returns earlier, a page would not show it yet.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import argus
+
+sys.path.insert(0, str(Path(__file__).parent))
+import work
+from argus_by_broker import publish_runs
+
+N_RUNS_BY_BROKER = work.N_RUNS * 50
+DEADLINE_S = 120.0
+FULL = 10_000
+"""Points that one question may ask for: the whole history."""
+PAGE_POINTS = 1_000
+
+
+def main() -> None:
+    with httpx.Client(base_url=sys.argv[1], headers={"Authorization": f"Bearer {sys.argv[2]}"}, timeout=30) as client:
+        work.answer(measured(client))
+
+
+def measured(client: httpx.Client) -> dict[str, Any]:
+    one_run(-1)  # what the first of all takes longer is not counted
+    until_there(client, [-1])
+    run = argus.init(project="bench", batch_id="points")
+    job = run.job("job")
+    job.log("ready")
+    path = "/api/batches/points/jobs/job"
+    until(lambda: client.get(path).status_code == 200)
+    began = time.perf_counter()
+    for step in range(work.N_STEPS):
+        job.epoch(step, **work.values(step))
+    said = time.perf_counter() - began
+    until(lambda: n_points(client, path) == work.N_STEPS * len(work.KEYS))
+    found = {"points_said_s": said, "points_s": time.perf_counter() - began}
+    run.finish()
+
+    def runs(first: int, n_runs: int, at_once: int) -> None:
+        work.all_runs(one_run, first, n_runs, at_once)
+        until_there(client, range(first, first + n_runs))
+
+    found["runs_s"] = work.timed(lambda: runs(0, work.N_RUNS, 1))
+    n_runs = work.N_RUNS * work.RUNS_AT_ONCE
+    found["runs_at_once_s"] = work.timed(lambda: runs(work.N_RUNS, n_runs, work.RUNS_AT_ONCE))
+    found["n_runs_at_once"] = n_runs
+    me = client.get("/api/auth/me").raise_for_status().json()
+    first = work.N_RUNS + n_runs
+    numbers = range(first, first + N_RUNS_BY_BROKER)
+
+    def by_broker() -> None:
+        publish_runs(
+            os.environ["ARGUS_URL"], sys.argv[2], me["workspace"], me["user"], [batch_id(number) for number in numbers]
+        )
+        until(lambda: client.get("/api/position").json()["lag_events"] == 0)
+        until_there(client, numbers)
+
+    found["runs_by_broker_s"] = work.timed(by_broker)
+    found["n_runs_by_broker"] = N_RUNS_BY_BROKER
+    found["history_s"] = work.median_of_reads(lambda: history(client, path, FULL))
+    found["first_answer_s"] = work.timed(lambda: history(client, path, work.N_STEPS, PAGE_POINTS))
+    return found
+
+
+def one_run(number: int) -> None:
+    with argus.init(
+        project="bench", batch_id=batch_id(number), params={"lr": 0.1, "seed": 7}, resource_interval_s=0
+    ) as run:
+        run.job("job").epoch(0, loss=0.5)
+
+
+def batch_id(number: int) -> str:
+    return f"run-{number}"
+
+
+def until_there(client: httpx.Client, numbers: Any) -> None:
+    """The list has all of them, ended."""
+    wanted = {batch_id(number) for number in numbers}
+
+    def ended() -> bool:
+        found, cursor = set(), ""
+        while len(found & wanted) < len(wanted):
+            page = client.get("/api/batches", params={"limit": 200, "status": "succeeded", "cursor": cursor}).json()
+            found |= {run["batch_id"] for run in page["items"] if run["jobs"]["succeeded"] == 1}
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return wanted <= found
+
+    until(ended)
+
+
+def n_points(client: httpx.Client, path: str) -> int:
+    series = client.get(path).raise_for_status().json()["job"]["series"]
+    return sum(one["n_points"] for one in series if one["key"] in work.KEYS)
+
+
+def history(client: httpx.Client, path: str, at_once: int, max_points: int = FULL) -> int:
+    """The points of one metric that came, where the history is asked for in pieces of `at_once` steps."""
+    n_points = 0
+    for first in range(0, work.N_STEPS, at_once):
+        asked = {"keys": work.KEYS[0], "from": first, "to": first + at_once - 1, "max_points": max_points}
+        answer = client.get(f"{path}/series", params=asked).raise_for_status().json()
+        n_points += len(answer["series"][0]["step"])
+    return n_points
+
+
+def until(is_so: Any) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it is not in the read models")
+        time.sleep(0.01)
+
+
+main()

@@ -1,0 +1,1 @@
+"""One class per fact; the wire kind in CamelCase."""

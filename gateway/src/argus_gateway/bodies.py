@@ -1,0 +1,181 @@
+"""Shapes of the gateway's own requests and answers: signing in, keys, users, workspaces, posting events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from argus_contracts.envelope import Stored
+
+Role = Literal["member", "admin"]
+USER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@+\-]{0,63}$"
+WORKSPACE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$"
+UserName = Annotated[str, StringConstraints(pattern=USER_NAME)]
+WorkspaceName = Annotated[str, StringConstraints(pattern=WORKSPACE_NAME)]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=256)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Body(BaseModel):
+    """What a caller sends. Unknown fields are refused, so that a typing error is not taken for a wish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Login(Body):
+    username: Annotated[str, StringConstraints(max_length=256)]
+    password: Annotated[str, StringConstraints(max_length=1024)]
+
+
+class Membership(BaseModel):
+    workspace: str
+    role: Role
+
+
+class Me(BaseModel):
+    """Who is asking."""
+
+    username: str
+    workspaces: list[Membership]
+    global_admin: bool
+    csrf_token: str | None = None
+    """For sessions: goes into the header `X-Argus-CSRF` of everything that changes something."""
+    key_id: str | None = None
+    """For API keys, as the three below."""
+    workspace: str | None = None
+    """The key's workspace: what it sends belongs there, and it sees nothing else."""
+    user: str | None = None
+    nats_url: str | None = None
+    """Where the SDK reaches NATS."""
+
+
+class NewKey(Body):
+    name: Label
+    workspace: WorkspaceName | None = None
+    """May be absent where the caller is in one workspace only."""
+    full_rights: bool = False
+    """False: may send events and read. True: may do whatever its user may, over HTTP."""
+    expires_at: datetime | None = None
+
+
+class ApiKey(BaseModel):
+    id: str
+    name: str
+    user: str
+    workspace: str
+    full_rights: bool
+    created_at: datetime
+    last_used_at: datetime | None
+    """To the minute."""
+    expires_at: datetime | None
+
+
+class CreatedKey(ApiKey):
+    token: str
+    """`ak_…`, shown this once."""
+
+
+class KeyList(BaseModel):
+    items: list[ApiKey]
+
+
+class NewUser(Body):
+    username: UserName
+    password: Password | None = None
+    """Absent: Argus makes one and shows it once."""
+    global_admin: bool = False
+    workspaces: Annotated[list[Membership], Field(max_length=100)] = []
+
+
+class UserChange(Body):
+    """What is absent stays. Users may change their own password only, and name the present one."""
+
+    disabled: bool | None = None
+    global_admin: bool | None = None
+    password: Password | None = None
+    current_password: Annotated[str, StringConstraints(max_length=1024)] | None = None
+
+
+class User(BaseModel):
+    username: str
+    global_admin: bool
+    disabled: bool
+    created_at: datetime
+    workspaces: list[Membership]
+
+
+class CreatedUser(User):
+    password: str | None = None
+    """Only where Argus made it."""
+
+
+class UserList(BaseModel):
+    items: list[User]
+
+
+class NewWorkspace(Body):
+    name: WorkspaceName
+
+
+class Member(BaseModel):
+    user: str
+    role: Role
+
+
+class Workspace(BaseModel):
+    name: str
+    created_at: datetime
+    role: Role | None
+    """The caller's own."""
+    members: list[Member]
+    """For admins of the workspace; empty for everybody else."""
+
+
+class WorkspaceList(BaseModel):
+    items: list[Workspace]
+
+
+class MemberRole(Body):
+    role: Role = "member"
+
+
+class EventResult(BaseModel):
+    event_id: str | None
+    status: Literal["accepted", "rejected"]
+    error: str | None = None
+    """`<code>: <what is wrong>`, where rejected."""
+
+
+class EventAnswer(BaseModel):
+    """`accepted`: durable in the stream. A repeat is accepted too."""
+
+    event_id: str
+    status: Literal["accepted"] = "accepted"
+
+
+class BatchAnswer(BaseModel):
+    accepted: int
+    rejected: int
+    results: list[EventResult]
+    stored: Stored | None = None
+    """For numbered messages: what the log already has of this producer and class, as far as this gateway has heard."""
+
+
+class StopState(BaseModel):
+    requested: bool
+    stop_requested: bool
+    """The same, under the name that `argus-reporter` reads."""
+    requested_at: datetime | None
+    requested_by: str | None
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    ready: bool
+    checks: dict[str, str]
+    """Per part: `ok`, or what is wrong."""

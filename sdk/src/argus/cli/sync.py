@@ -1,0 +1,102 @@
+"""`argus sync`: what dead processes left in the spool is sent, and counted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import click
+import orjson
+
+from argus.courier import Courier, Orphan, orphans, read_meta, try_lock
+from argus.settings import settings
+from argus.transport import Transport, open_transport
+
+NO_PROGRESS_S = 15.0
+
+
+@click.command()
+@click.option("--all", "everybody", is_flag=True, help="Also what was said with other keys or for other addresses.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds at most.")
+@click.option("--json", "as_json", is_flag=True, help="The counts as JSON.")
+def sync(everybody: bool, timeout: float, as_json: bool) -> None:
+    """Send what runs left on this machine. May be run again at any time: nothing is stored twice.
+
+    Exit code 1 where something is left afterwards.
+    """
+    where = settings()
+    if where.url is None:
+        raise click.ClickException("no address: run `argus login URL`, or set ARGUS_URL")
+    transport = open_transport(where)
+    try:
+        wait_for(transport, min(timeout, 10.0))
+        found = orphans(where.spool_dir, where, transport, unaddressed=True, everybody=everybody)
+        stored = carry(transport, found, where.max_bytes, timeout)
+    finally:
+        transport.close()
+    counts = {
+        "producers": len(found),
+        "stored": stored,
+        "torn": sum(orphan.outbox.n_torn for orphan in found),
+        "left": sum(sum(orphan.outbox.left()) for orphan in found),
+    }
+    for orphan in found:
+        orphan.release()
+    counts |= others(where.spool_dir, {orphan.outbox.producer_id for orphan in found})
+    if as_json:
+        click.echo(orjson.dumps(counts).decode())
+    else:
+        click.echo(
+            f"{counts['producers']} producers: {counts['stored']} events stored, {counts['left']} left, "
+            f"{counts['torn']} torn; {counts['live']} still running, {counts['foreign']} of other keys or addresses"
+            + (" (argus sync --all sends these too)" if counts["foreign"] and not everybody else "")
+        )
+    if counts["left"]:
+        raise SystemExit(1)
+
+
+def wait_for(transport: Transport, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not transport.connected():
+        if time.monotonic() >= deadline:
+            return
+        transport.idle(0.1)
+
+
+def carry(transport: Transport, found: list[Orphan], max_bytes: int, timeout: float) -> int:
+    """How many events became stored, until all are or nothing moves any more."""
+    courier = Courier(transport, max_bytes)
+    courier.outboxes = {orphan.outbox.producer_id: orphan.outbox for orphan in found}
+    deadline = time.monotonic() + timeout
+    moved_at, before = time.monotonic(), -1
+    while found and time.monotonic() < deadline and time.monotonic() - moved_at < NO_PROGRESS_S:
+        moved = courier.turn()
+        for orphan in found:
+            orphan.outbox.form(1)
+            orphan.outbox.finish_reading()
+        if all(orphan.outbox.is_empty() for orphan in found):
+            break
+        now = sum(orphan.outbox.n_stored for orphan in found)
+        if moved or now != before:
+            moved_at, before = time.monotonic(), now
+        if not moved:
+            transport.idle(0.05)
+    return sum(orphan.outbox.n_stored for orphan in found)
+
+
+def others(root: Path, ours: set[str]) -> dict[str, int]:
+    """How many folders belong to live processes, and how many are not ours to send."""
+    live = foreign = 0
+    with contextlib.suppress(OSError):
+        for folder in root.iterdir():
+            if folder.name.startswith(".") or folder.name in ours or read_meta(folder) is None:
+                continue
+            lock_fd = try_lock(folder)
+            if lock_fd is None:
+                live += 1
+            else:
+                foreign += 1
+                os.close(lock_fd)
+    return {"live": live, "foreign": foreign}

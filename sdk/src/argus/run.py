@@ -1,0 +1,300 @@
+"""The run that `argus.init` begins: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from argus import endings, values
+from argus.clock import SteadyClock
+from argus.console import Capture
+from argus.given import settings_of, whole
+from argus.job import Job
+from argus.outcome import Outcome, OutcomeStatus, outcome_of
+from argus.sampler import Sampler
+from argus.sender import Sender
+from argus.settings import Settings
+from argus.spool import Spool, SpoolClass, new_producer_id
+from argus.trouble import warn
+
+FINISH_S = 2.8
+"""The promise is 3 s, from the call to its return."""
+_CLASS_OF: dict[str, SpoolClass] = {
+    "job_epoch": "metrics",
+    "resource_snapshot": "snapshots",
+    "log_line": "log_lines",
+}
+
+
+class Run:
+    """A run: one training batch. `argus.init` makes it.
+
+    No method blocks on the network (`finish` for at most 3 s) or raises because of Argus.
+    """
+
+    def __init__(self, batch_id: str, attempt: int, where: Settings | None) -> None:
+        self.batch_id = batch_id
+        """The run's id, unique in all of Argus."""
+        self.attempt = attempt
+        self.live = where is not None
+        """False: nothing is recorded (any more)."""
+        self.said = 0
+        """Lifecycle facts and odd values so far; only ever compared with itself."""
+        self._where = where
+        self._owner_pid = os.getpid()
+        self._jobs: list[Job] = []
+        self._job_ids: set[str] = set()
+        self._line_no = 0
+        self._started = time.monotonic()
+        self._signal: str | None = None
+        self._saw_stop = self._ended = False
+        self._clock = SteadyClock()
+        self._capture: Capture | None = None
+        self._sampler: Sampler | None = None
+        self._sender: Sender | None = None
+        self.producer_id = ""
+        if where is not None:
+            self._become_producer(where, beats=True)
+
+    # -- what a script says ----------------------------------------------------------------------------------------
+
+    def job(
+        self,
+        job_id: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+    ) -> Job:
+        """A job of this run has started. Use it in a `with` block, or call `job.finish()`.
+
+        job_id: its name, unique in the run (a second one of the same name becomes `name-2`); a run of one job needs
+        none. epochs, steps: how many are expected, for progress and the time that is left.
+        """
+        wanted = values.name(job_id if job_id is not None else "main") or "main"
+        chosen, number = wanted, 1
+        while chosen in self._job_ids:
+            number += 1
+            chosen = f"{wanted[:240]}-{number}"
+        self._job_ids.add(chosen)
+        job = Job(self, chosen)
+        if not self.live:
+            return job
+        self._jobs.append(job)
+        try:
+            if self._sampler is not None:
+                self._sampler.gpus_known.wait(0.2)
+            data: dict[str, Any] = {
+                "name": wanted if job_id is not None else None,
+                "model": values.text(model, values.MAX_SHORT) if model is not None else None,
+                "dataset": values.text(dataset, values.MAX_SHORT) if dataset is not None else None,
+                "params": settings_of(params),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "gpu_indexes": self._sampler.gpu_indexes if self._sampler is not None else [],
+                "n_epochs_expected": whole(epochs, "epochs"),
+                "n_steps_expected": whole(steps, "steps"),
+            }
+            self.say("job_start", chosen, {key: value for key, value in data.items() if value is not None})
+        except Exception as error:
+            warn("job", f"trouble at the start of job {chosen!r}: {error!r:.200}")
+        return job
+
+    def log(self, msg: str, level: str = "INFO") -> None:
+        """A line of the run's own log; a text with line breaks becomes several."""
+        for part in str(msg).splitlines() or [""]:
+            self._line(values.line(part), "log", values.text(level, 64))
+
+    @property
+    def stopped(self) -> bool:
+        """True when somebody asked this run to stop. Costs nothing; asked for in the background every 10 s (HTTPS)."""
+        asked = self._sender is not None and self._sender.stop_requested
+        self._saw_stop = self._saw_stop or asked
+        return asked
+
+    @property
+    def url(self) -> str | None:
+        """The run's page, or None where the address of the pages is not known here."""
+        if self._where is None or self._where.public_url is None:
+            return None
+        return f"{self._where.public_url}/runs/{quote(self.batch_id, safe='')}"
+
+    def finish(
+        self, status: OutcomeStatus = "done", *, reason: str | None = None, exit_code: int | None = None
+    ) -> None:
+        """The run has ended so; open jobs end likewise. Waits at most 3 s, what is left then stays in the spool."""
+        self.end(Outcome(status, reason, exit_code=exit_code))
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(outcome_of(error))
+
+    # -- for the other modules -------------------------------------------------------------------------------------
+
+    def begin(self, start: dict[str, Any], capture_output: bool, interval_s: float, folder: str | None) -> None:
+        """`batch_start` is said, the threads run, the end of the process is watched."""
+        self.say("batch_start", None, {key: value for key, value in start.items() if value is not None})
+        assert self._sender is not None
+        self._sender.start()
+        self._sampler = Sampler(interval_s, folder, self._say_environment, self._say_snapshot)
+        self._sampler.start()
+        endings.watch(self)
+        if capture_output:
+            self._capture = Capture(self._say_output)
+
+    def say(self, kind: str, job_id: str | None, data: dict[str, Any]) -> None:
+        """The event is on disk (or in memory where the disk refuses it). Too large ones are shortened first."""
+        if not self.live:
+            return
+        self.said += 1
+        event: dict[str, Any] = {
+            "kind": kind, "version": 1, "batch_id": self.batch_id, "job_id": job_id, "attempt": self.attempt,
+            "occurred_at": self._clock.now(), "data": data,
+        }  # fmt: skip
+        try:
+            payload = orjson.dumps(event, option=orjson.OPT_UTC_Z)
+        except TypeError as error:
+            warn(f"encode:{kind}", f"parts of a {kind} were left out: {str(error)[:100]}")
+            event["data"] = data = values.as_json(data)
+            payload = orjson.dumps(event, option=orjson.OPT_UTC_Z)
+        if len(payload) > values.MAX_EVENT_BYTES:
+            warn(f"large:{kind}", f"{kind} is larger than 60 KiB; its longest parts were cut")
+            event["data"] = values.shortened(data)
+            payload = orjson.dumps(event, option=orjson.OPT_UTC_Z)
+        self._lane(kind).append(payload)
+
+    def end(self, outcome: Outcome) -> None:
+        """Open jobs and the run are ended so, and sent as far as 3 s allow. A second call changes nothing."""
+        if self._ended or not self.live:
+            return
+        self._ended = True
+        deadline = time.monotonic() + FINISH_S
+        try:
+            if os.getpid() == self._owner_pid:
+                self._say_end(outcome, deadline)
+            elif self._sender is not None:
+                self._sender.tell_drops(final=True)
+        except Exception as error:
+            warn("end", f"trouble at the end of the run: {error!r:.200}")
+        self.live = False
+        endings.forget(self)
+        if self._sender is not None:
+            self._sender.finish(max(deadline - time.monotonic(), 0.1))
+
+    def _say_end(self, outcome: Outcome, deadline: float) -> None:
+        if self._capture is not None:
+            self._capture.stop()
+        status, reason, exit_code = outcome.status, outcome.reason, outcome.exit_code
+        if self._signal is not None and not (status == "failed" and outcome.traceback):
+            status, reason, exit_code = "aborted", self._signal, 143
+        elif status == "done" and self._saw_stop:
+            status, reason = "aborted", "stopped on request"
+        for job in list(self._jobs):
+            job._end(status, reason=reason, traceback=outcome.traceback, exit_code=exit_code)  # pyright: ignore[reportPrivateUsage]
+        if self._sampler is not None:
+            self._sampler.stop(max(min(1.5, deadline - time.monotonic()), 0.0))
+        data: dict[str, Any] = {
+            "elapsed_s": round(time.monotonic() - self._started, 6),
+            "reason": values.text(reason, 8_000) if reason is not None else None,
+            "error_report": values.tail(outcome.traceback, 24_000) if outcome.traceback else None,
+            "exit_code": exit_code,
+            "dropped": (self._sender.final_drops() if self._sender is not None else None) or None,
+        }
+        self.say(f"batch_{status}", None, {key: value for key, value in data.items() if value is not None})
+
+    def note_signal(self, name: str) -> None:
+        self._signal = name
+
+    def is_writing(self) -> bool:
+        """Whether the calling thread is inside of a write of ours right now."""
+        return any(lane.lock._is_owned() for lane in self._spool.lanes.values())  # type: ignore[attr-defined]
+
+    def forget_job(self, job: Job) -> None:
+        with contextlib.suppress(ValueError):
+            self._jobs.remove(job)
+
+    def become_child(self) -> None:
+        """After a fork: this process is a producer of its own, that never ends the run or the parent's jobs."""
+        where = self._where
+        if where is None or not self.live:
+            return
+        self._spool.forget_after_fork()
+        if self._sender is not None:
+            self._sender.abandon()
+        self._sampler = None
+        self._become_producer(where, beats=False)
+        self.metrics_lane.spool.on_first_event = self._start_sender
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _become_producer(self, where: Settings, beats: bool) -> None:
+        self.producer_id = new_producer_id()
+        self._skipped_lines = 0
+        meta = {"batch_id": self.batch_id, "attempt": self.attempt, "url": where.shown_url, "key_id": where.key_id}
+        self._spool = Spool(where.spool_dir, self.producer_id, meta)
+        self.metrics_lane = self._spool.lanes["metrics"]
+        self.lines_lane = self._spool.lanes["log_lines"]
+        self._sender = Sender(self._spool, self.batch_id, where, self._beat, self._dropped, beats=beats)
+
+    def _start_sender(self) -> None:
+        """The child has something to say: its sender runs, and a multiprocessing child waits for it at its end."""
+        if self._sender is not None and not self._sender.is_alive():
+            with contextlib.suppress(RuntimeError):
+                self._sender.start()
+        util: Any = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            util.Finalize(None, self.end, (Outcome("done"),), exitpriority=10)
+
+    def _lane(self, kind: str) -> Any:
+        return self._spool.lanes[_CLASS_OF.get(kind, "lifecycle")]
+
+    def _beat(self, dropped: dict[str, int]) -> None:
+        self.say("batch_heartbeat", None, {"dropped": dropped} if dropped else {})
+
+    def _dropped(self) -> dict[str, int]:
+        total = self._spool.dropped()
+        for name, count in (self._sender.outbox.dropping.dropped if self._sender is not None else {}).items():
+            total[name] = total.get(name, 0) + count
+        if self._skipped_lines:
+            total["log_lines"] = total.get("log_lines", 0) + self._skipped_lines
+        return total
+
+    def _say_environment(self, data: dict[str, Any]) -> None:
+        self.say("env_snapshot", None, data)
+
+    def _say_snapshot(self, data: dict[str, Any]) -> None:
+        if not self._ended:
+            self.say("resource_snapshot", self._only_job_id(), data)
+
+    def _only_job_id(self) -> str | None:
+        jobs = list(self._jobs)
+        return jobs[0].id if len(jobs) == 1 else None
+
+    def _say_output(self, stream: str, line: str | None, skipped: int) -> None:
+        jobs = list(self._jobs)
+        target: Job | Run = jobs[0] if len(jobs) == 1 else self
+        if skipped:
+            self._skipped_lines += skipped
+            target._line(f"[argus: {skipped} lines skipped]", stream, "WARNING")
+        if line is not None:
+            target._line(line, stream, None)
+
+    def _line(self, line: str, stream: str, level: str | None) -> None:
+        if self.live:
+            number, self._line_no = self._line_no, self._line_no + 1
+            self.say("log_line", None, {"line_no": number, "stream": stream, "level": level, "line": line})

@@ -1,0 +1,257 @@
+"""Every way in which a process can end, told apart in real processes."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+RUN = "with argus.init(project='p') as run, run.job('a') as job:\n    job.epoch(1, loss=1.0)\n    "
+PLAIN = "run = argus.init(project='p')\njob = run.job('a')\njob.epoch(1, loss=1.0)\n"
+
+
+def ends(far_end: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The one end of the job and the one of the batch, with their kinds."""
+    jobs = far_end.events("job_done", "job_failed", "job_aborted")
+    batches = far_end.events("batch_done", "batch_failed", "batch_aborted")
+    assert (len(jobs), len(batches)) == (1, 1)
+    return {**jobs[0]["data"], "kind": jobs[0]["kind"]}, {**batches[0]["data"], "kind": batches[0]["kind"]}
+
+
+@pytest.mark.parametrize("head", [RUN, PLAIN], ids=["with", "plain"])
+@pytest.mark.parametrize(
+    ("tail", "exit_status", "ended", "reason", "exit_code"),
+    [
+        ("pass", 0, "done", None, None),
+        ("sys.exit(0)", 0, "done", None, 0),
+        ("sys.exit(3)", 3, "failed", "sys.exit(3)", 3),
+        ("raise ValueError('bad loss')", 1, "failed", "ValueError: bad loss", 1),
+        ("raise KeyboardInterrupt", -signal.SIGINT, "aborted", "Ctrl-C", 130),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", -signal.SIGTERM, "aborted", "SIGTERM", 143),
+    ],
+    ids=["clean", "exit-0", "exit-3", "exception", "ctrl-c", "sigterm"],
+)
+def test_the_end_of_a_process_is_told(
+    broker: Any,
+    far_end: Any,
+    scripts: Any,
+    *,
+    head: str,
+    tail: str,
+    exit_status: int,
+    ended: str,
+    reason: str,
+    exit_code: int,
+) -> None:
+    code, _, err = scripts.run(head + tail, ARGUS_URL=broker.url)
+    assert code == exit_status, err
+    scripts.settle(broker.url)
+    job, batch = ends(far_end)
+    assert (job["kind"], batch["kind"]) == (f"job_{ended}", f"batch_{ended}")
+    assert batch.get("reason") == reason
+    assert batch.get("exit_code") == exit_code
+    if ended == "failed" and "Error" in reason:
+        assert "bad loss" in batch["error_report"]
+        assert "Traceback" in job["traceback"]
+        assert "Traceback" in err, "the script's own traceback must still be printed"
+    assert "argus:" not in err
+
+
+def test_a_sigterm_handler_of_the_script_decides_what_happens(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, out, _ = scripts.run(
+        """
+def stop(*_):
+    print("saving", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, stop)
+run = argus.init()
+job = run.job("a")
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(5)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert (code, out) == (7, "saving\n")
+    scripts.settle(broker.url)
+    assert ends(far_end)[1]["kind"] == "batch_aborted"
+
+
+def test_sigterm_in_a_storm_of_calls_still_ends_the_run_as_aborted(
+    broker: Any, far_end: Any, scripts: Any, until: Any
+) -> None:
+    process = scripts.start(
+        "run = argus.init()\njob = run.job('a')\nwhile True:\n    job.epoch(1, loss=1.0)\n    job.log('x')\n    time.sleep(0.0001)",
+        ARGUS_URL=broker.url,
+    )
+    assert until(lambda: len(far_end.messages) > 5, 20)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGTERM
+    assert until(lambda: len(far_end.events("batch_aborted")) == 1, 5)
+
+
+def test_a_caught_exit_is_no_end(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, _, _ = scripts.run(
+        PLAIN + "try:\n    sys.exit(3)\nexcept SystemExit:\n    pass\nrun.log('still here')\n", ARGUS_URL=broker.url
+    )
+    assert code == 0
+    scripts.settle(broker.url)
+    assert ends(far_end)[1]["kind"] == "batch_done"
+
+
+def test_an_exception_in_a_job_that_the_script_survives_fails_the_job_alone(
+    broker: Any, far_end: Any, scripts: Any
+) -> None:
+    code, _, _ = scripts.run(
+        """
+with argus.init() as run:
+    try:
+        with run.job("a"):
+            raise RuntimeError("diverged")
+    except RuntimeError:
+        pass
+    with run.job("b"):
+        pass
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0
+    scripts.settle(broker.url)
+    assert [(e["job_id"], e["kind"]) for e in far_end.events("job_done", "job_failed")] == [
+        ("a", "job_failed"),
+        ("b", "job_done"),
+    ]
+    assert len(far_end.events("batch_done")) == 1
+
+
+def test_after_a_fork_the_child_is_a_producer_of_its_own_and_ends_nothing(
+    broker: Any, far_end: Any, scripts: Any, until: Any
+) -> None:
+    code, _, err = scripts.run(
+        """
+with argus.init(batch_id="forked") as run, run.job("a") as job:
+    job.epoch(1, loss=1.0)
+    time.sleep(0.3)
+    if os.fork() == 0:
+        for epoch in range(100, 110):
+            job.epoch(epoch, loss=2.0)
+        job.log("from the child")
+        sys.exit(0)
+    os.wait()
+    job.epoch(2, loss=1.0)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0, err
+    scripts.settle(broker.url)
+    assert until(lambda: len(far_end.events("job_epoch")) == 12, 5)
+    by_producer: dict[str, list[int]] = {}
+    for message in far_end.messages:
+        for event in message.events:
+            if event["kind"] == "job_epoch":
+                by_producer.setdefault(str(message.producer_id), []).append(event["data"]["epoch"])
+    assert sorted(by_producer.values()) == [[1, 2], list(range(100, 110))]
+    assert [len(far_end.events(kind)) for kind in ("batch_start", "job_done", "batch_done")] == [1, 1, 1]
+    assert scripts.producers() == []
+
+
+def test_multiprocessing_children_report_to_the_same_run(broker: Any, far_end: Any, scripts: Any, until: Any) -> None:
+    code, _, err = scripts.run(
+        """
+import multiprocessing
+def work(number):
+    job.epoch(number, loss=float(number))
+    time.sleep(0.5)
+run = argus.init()
+job = run.job("a")
+pool = [multiprocessing.get_context("fork").Process(target=work, args=(n,)) for n in range(3)]
+[p.start() for p in pool]
+[p.join() for p in pool]
+run.finish()
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0, err
+    scripts.settle(broker.url)
+    assert until(lambda: sorted(e["data"]["epoch"] for e in far_end.events("job_epoch")) == [0, 1, 2], 5)
+    assert len(far_end.events("batch_done")) == 1
+
+
+def test_killed_right_after_a_call_everything_said_is_on_disk_and_the_next_run_sends_it(
+    broker: Any, far_end: Any, scripts: Any, until: Any
+) -> None:
+    broker_url = broker.url
+    far_end.stop()
+    broker.kill()
+    code, _, _ = scripts.run(
+        "run = argus.init(batch_id='killed')\njob = run.job('a')\nfor i in range(1000):\n    job.epoch(i, loss=1.0)\nos.kill(os.getpid(), 9)",
+        ARGUS_URL=broker_url,
+    )
+    assert code == -9
+    assert len(scripts.producers()) == 1
+    broker.start()
+    again = type(far_end)(broker)
+    again.start()
+    code, _, err = scripts.run(
+        "import argus.sender\nargus.sender.ADOPT_FIRST_S = 0.1\nrun = argus.init(batch_id='next')\ntime.sleep(3)\nrun.finish()",
+        ARGUS_URL=broker_url,
+    )
+    assert code == 0, err
+    scripts.settle(broker_url)
+    points = [e for e in again.events("job_epoch") if e["batch_id"] == "killed"]
+    assert [point["data"]["epoch"] for point in points] == list(range(1000))
+    assert scripts.producers() == []
+    again.stop()
+
+
+def test_disabled_is_silent_and_leaves_nothing(scripts: Any) -> None:
+    code, out, err = scripts.run(
+        """
+import threading
+with argus.init(project="p", capture_output=True) as run, run.job("a", epochs=2) as job:
+    job.epoch(1, loss=1.0)
+    job.metrics({"x": 1})
+    job.log("x")
+    run.log("y")
+    print(run.stopped, job.stopped, run.url, threading.active_count())
+""",
+        ARGUS_DISABLE="1",
+        ARGUS_URL="nats://127.0.0.1:1",
+    )
+    assert (code, out, err) == (0, "False False None 1\n", "")
+    assert scripts.producers() == []
+
+
+def test_what_a_forked_child_drops_is_told_and_counts_for_itself_alone(
+    broker: Any, scripts: Any, far_end_of: Any
+) -> None:
+    broker.kill()
+    code, _, err = scripts.run(
+        """
+with argus.init(batch_id="forked", resource_interval_s=0) as run, run.job("a") as job:
+    if os.fork() == 0:
+        for n in range(2000):
+            job.log("x" * 1000)
+            if n % 100 == 0:
+                time.sleep(0.1)
+        sys.exit(0)
+    os.wait()
+""",
+        ARGUS_URL=broker.url,
+        ARGUS_SPOOL_MAX_BYTES="300000",
+    )
+    assert code == 0, err
+    broker.start()
+    far_end = far_end_of(broker)
+    scripts.settle(broker.url)
+    told: dict[str, int] = {}
+    for message in far_end.messages:
+        for event in message.events:
+            for count in (event["data"].get("dropped") or {}).values():
+                told[str(message.producer_id)] = max(told.get(str(message.producer_id), 0), count)
+    lines = len(far_end.events("log_line"))
+    assert len(told) == 1, "the parent dropped nothing"
+    assert 0 < lines < 2000
+    assert lines + sum(told.values()) == 2000
+    assert len(far_end.events("batch_done")) == 1

@@ -1,0 +1,106 @@
+"""Whatever a script hands in, and whatever is broken: training goes on, the rest is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def test_bad_arguments_cost_only_themselves(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, out, err = scripts.run(
+        """
+class Odd:
+    def __str__(self): raise RuntimeError("no text")
+run = argus.init(project="p\\nq", name="n" * 5000, params={"o": object(), "deep": [[[1]]], 3: float("nan")}, labels=7,
+                 tags="x", batch_id="has spaces/and more", resume="abc", resource_interval_s="often", n_jobs_expected=-4)
+job = run.job("line\\nbreak", epochs="many", params=Odd())
+job.epoch(0, loss=1.0, bad="text", worse=None)
+job.epoch(-1, loss=2.0)
+job.epoch(1.0, loss=3)
+job.metrics({"a\\x00b": 1.0, "\\ud800": 2.0})
+job.metrics({f"m{i}": float(i) for i in range(2500)}, step=9)
+job.log("\\ud800 and \\x00", level=20)
+job.log("x" * 100_000)
+job.log(Odd()) if False else None
+run.log(12345)
+run.finish()
+run.finish()
+job.epoch(9, loss=1.0)
+print("trained")
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert (code, out) == (0, "trained\n"), err
+    assert "Traceback" not in err
+    points = [event["data"] for event in far_end.events("job_epoch")]
+    assert points[0] == {"epoch": 0, "metrics": {"loss": 1.0}}
+    assert points[1]["metrics"] == {"loss": 2.0}
+    assert points[2] == {"epoch": 1, "metrics": {"loss": 3.0}}
+    assert points[3]["metrics"] == {"a\ufffdb": 1.0, "?": 2.0}
+    many = [point for point in points if point.get("step") == 9]
+    assert len(many) > 1
+    assert {key for point in many for key in point["metrics"]} == {f"m{i}" for i in range(2500)}
+    lines = [event["data"] for event in far_end.events("log_line")]
+    assert (lines[0]["line"], lines[0]["level"]) == ("? and \ufffd", "20")
+    assert len(lines[1]["line"].encode()) <= 16 * 1024
+    start = far_end.events("batch_start")[0]
+    assert start["batch_id"] == "has-spaces-and-more"
+    assert len(start["data"]["name"]) == 1024
+    assert start["data"]["params"]["3"] == "NaN"
+    assert len(far_end.events("batch_done")) == 1
+
+
+def test_a_key_that_may_not_publish_is_one_clear_line(broker: Any, scripts: Any) -> None:
+    url = broker.url.replace("alice:alice-pw", "mallory:mallory-pw")
+    code, _, err = scripts.run("with argus.init() as run:\n    run.log('x')\n    time.sleep(1)", ARGUS_URL=url)
+    assert code == 0
+    assert err.count("argus:") == 2, err  # the trouble, and at the end how much is left
+    assert "may not publish" in err
+    assert len(scripts.producers()) == 1
+
+
+def test_a_host_that_swallows_packets_costs_no_time(scripts: Any) -> None:
+    code, out, err = scripts.run(
+        """
+began = time.monotonic()
+run = argus.init(url="http://10.255.255.1:9")
+job = run.job("a")
+for step in range(1000):
+    job.epoch(step=step, loss=1.0)
+print(time.monotonic() - began < 1.5)
+began = time.monotonic()
+run.finish()
+print(time.monotonic() - began <= 3.0)
+"""
+    )
+    assert (code, out.split()) == (0, ["True", "True"]), err
+    assert len(scripts.producers()) == 1
+
+
+def test_over_the_cap_metrics_stay_and_the_loss_of_lines_is_told(broker: Any, scripts: Any, far_end_of: Any) -> None:
+    broker.kill()
+    code, _, err = scripts.run(
+        """
+run = argus.init(batch_id="capped", resource_interval_s=0)
+job = run.job("a")
+for step in range(3000):
+    job.epoch(step=step, loss=1.0)
+    job.log("x" * 1000)
+    if step % 100 == 0:
+        time.sleep(0.1)
+run.finish()
+""",
+        ARGUS_URL=broker.url,
+        ARGUS_SPOOL_MAX_BYTES="1000000",
+    )
+    assert code == 0
+    assert "is full" in err
+    broker.start()
+    far_end = far_end_of(broker)
+    done = scripts.command("sync", ARGUS_URL=broker.url)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert [event["data"]["step"] for event in far_end.events("job_epoch")] == list(range(3000))
+    lines = len(far_end.events("log_line"))
+    assert 0 < lines < 3000
+    told = far_end.events("batch_done")[0]["data"]["dropped"]["log_lines"]
+    assert lines + told == 3000
+    assert told > 0

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+
+def test_a_training_run_arrives_whole_and_leaves_no_spool(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, _, err = scripts.run(
+        """
+with argus.init(project="digits", name="sweep", params={"lr": 0.1, "api_key": "s3cr3t-value"}, labels=["ci"]) as run:
+    with run.job("a", model="mlp", dataset="digits", epochs=3) as job:
+        for epoch in range(3):
+            job.epoch(epoch, train_loss=1.0 / (epoch + 1), val_loss=float("nan"))
+        job.metrics({"lr/now": 0.5}, step=7)
+        job.log("hello \\u2603", level="WARNING")
+    run.log("over")
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert (code, scripts.complaints(err)) == (0, [])
+    scripts.settle(broker.url)
+    kinds = [event["kind"] for event in far_end.events()]
+    for kind in ("batch_start", "job_start", "env_snapshot", "job_done", "batch_done"):
+        assert kinds.count(kind) == 1, (kind, kinds)
+    points = far_end.events("job_epoch")
+    assert [point["data"]["metrics"] for point in points] == [
+        {"train_loss": 1.0, "val_loss": "NaN"},
+        {"train_loss": 0.5, "val_loss": "NaN"},
+        {"train_loss": 1 / 3, "val_loss": "NaN"},
+        {"lr/now": 0.5},
+    ]
+    assert [line["data"]["line"] for line in far_end.events("log_line")] == ["hello ☃", "over"]
+    assert {event["batch_id"] for event in far_end.events()} == {points[0]["batch_id"]}
+    start = far_end.events("batch_start")[0]["data"]
+    assert (start["name"], start["project"], start["labels"], start["params"]["lr"]) == ("sweep", "digits", ["ci"], 0.1)
+    assert b"s3cr3t-value" not in b"".join(far_end.raw)
+
+
+def test_what_was_said_while_the_broker_is_away_arrives_once_when_it_is_back(
+    broker: Any, far_end: Any, scripts: Any, until: Any
+) -> None:
+    process = scripts.start(
+        """
+run = argus.init(project="p")
+job = run.job("a")
+for step in range(400):
+    job.epoch(step=step, loss=1.0)
+    time.sleep(0.01)
+run.finish()
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert until(lambda: len(far_end.events("job_epoch")) > 20, 20)
+    far_end.stop()
+    broker.kill()
+    time.sleep(1.0)
+    broker.start()
+    again = type(far_end)(broker)
+    again.start()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert until(lambda: [e["data"]["step"] for e in again.events("job_epoch")] == list(range(400)), 15), err
+    assert until(lambda: len(again.events("batch_done")) == 1, 5)
+    again.stop()
+
+
+def test_finish_with_a_dead_broker_takes_at_most_three_seconds_and_sync_sends_the_rest(
+    broker: Any, scripts: Any, far_end_of: Any
+) -> None:
+    broker.kill()
+    code, out, err = scripts.run(
+        """
+run = argus.init(project="p")
+run.job("a").epoch(1, loss=2.0)
+time.sleep(1)
+began = time.monotonic()
+run.finish()
+print(time.monotonic() - began)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0
+    assert float(out) <= 3.0
+    trouble, left = err.splitlines()
+    assert "cannot reach" in trouble
+    n_left = int(left.removeprefix("argus: ").split()[0])
+    assert left.endswith("; the next run sends them, or `argus sync`")
+    assert len(scripts.producers()) == 1
+    broker.start()
+    far_end = far_end_of(broker)
+    first = scripts.command("sync", "--json", ARGUS_URL=broker.url)
+    assert first.returncode == 0, first.stderr
+    counts = json.loads(first.stdout)
+    stored = [event["kind"] for event in far_end.events()]
+    # How many samples of the host fit into the script's seconds is the machine's affair.
+    kinds = sorted(kind for kind in stored if kind != "resource_snapshot")
+    assert kinds == ["batch_done", "batch_start", "env_snapshot", "job_done", "job_epoch", "job_start"]
+    assert (counts["producers"], counts["stored"], counts["left"]) == (1, len(stored), 0)
+    assert n_left == len(stored)
+    assert scripts.producers() == []
+    again = json.loads(scripts.command("sync", "--json", ARGUS_URL=broker.url).stdout)
+    assert (again["producers"], again["stored"], again["left"]) == (0, 0, 0)
+
+
+def test_sync_ends_with_one_where_something_is_left(broker: Any, scripts: Any) -> None:
+    broker.kill()
+    scripts.run("argus.init().finish()", ARGUS_URL=broker.url)
+    done = scripts.command("sync", "--timeout", "3", ARGUS_URL=broker.url)
+    assert done.returncode == 1
+    assert "1 producers" in done.stdout
+    assert len(scripts.producers()) == 1
+
+
+def test_an_unconfirmed_message_is_sent_again_with_the_same_bytes(
+    broker: Any, silent_far_end: Any, scripts: Any, until: Any
+) -> None:
+    process = scripts.start(
+        """
+import argus.tracks
+argus.tracks.RESEND_FIRST_S = 0.5
+run = argus.init(project="p")
+job = run.job("a")
+for step in range(5):
+    job.epoch(step=step, loss=1.0)
+    time.sleep(0.2)
+time.sleep(2)
+run.finish()
+""",
+        ARGUS_URL=broker.url,
+    )
+    process.communicate(timeout=30)
+    bounds = [(m.retention_class, m.first_seq, len(m.events)) for m in silent_far_end.messages]
+    assert len(bounds) > len(set(bounds)), "nothing was sent again"
+    covered = [span for span in set(bounds) if span[0] == "metrics"]
+    assert sorted(first for _, first, _ in covered) == [
+        sum(size for _, start, size in covered if start < first) for _, first, _ in sorted(covered)
+    ], "the bounds of a re-send differ"
+    by_bounds = dict[Any, set[bytes]]()
+    for message, raw in zip(silent_far_end.messages, silent_far_end.raw, strict=True):
+        by_bounds.setdefault((message.retention_class, message.first_seq), set()).add(raw)
+    assert all(len(bodies) == 1 for bodies in by_bounds.values())
+    assert len(scripts.producers()) == 1, "nothing was confirmed, so nothing may be trimmed"

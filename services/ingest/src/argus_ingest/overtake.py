@@ -1,0 +1,96 @@
+"""Fairness: while one sender's flood fills the stream, what everybody else says is appended first.
+
+The stream is one queue, and a flood of a minute would hold up a quiet user for as long. So a quiet user's messages are also
+read out of it by their subject, ahead of their turn, and appended. They are not acknowledged: when their turn comes they are
+recognised as repeats, like everything that is delivered twice, and acknowledged then. `docs/decisions/0015` says why so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from argus_contracts.errors import WrongSubject
+from argus_contracts.subjects import EVENTS_STREAM, EVENTS_SUBJECTS, own_events, parse_event_subject
+from argus_ingest.receive import Receiver
+
+LOOK_EVERY_S = 0.5
+MESSAGES_AT_ONCE = 50
+"""Of one quiet user, in one look."""
+USERS_AT_ONCE = 50
+User = tuple[str, str]
+"""workspace, user"""
+logger = logging.getLogger(__name__)
+
+
+class Overtaker:
+    """longest_queue: with fewer messages in the stream nobody waits long enough to be worth a look."""
+
+    def __init__(self, receiver: Receiver, longest_queue: int) -> None:
+        self._receiver = receiver
+        self._longest_queue = longest_queue
+        self._seen: dict[User, int] = {}
+        """The last stream sequence that was appended ahead of its turn."""
+
+    async def run(self, jetstream: JetStreamContext) -> None:
+        """Runs for ever. Trouble of the broker or the database costs one look: the queue itself goes on by other means."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.look(jetstream)
+            except (TimeoutError, NatsError, JetStreamError) as error:
+                logger.debug("nobody could be served ahead: %r", error)
+            except Exception:
+                # Fairness is a courtesy: a fault in it must be seen, and must not end with the first look.
+                logger.exception("nobody could be served ahead")
+
+    async def look(self, jetstream: JetStreamContext) -> int:
+        """How many messages of quiet users were appended ahead of their turn."""
+        state = (await jetstream.stream_info(EVENTS_STREAM)).state
+        if state.messages <= self._longest_queue:
+            self._seen.clear()
+            return 0
+        waiting = (await jetstream.stream_info(EVENTS_STREAM, subjects_filter=EVENTS_SUBJECTS)).state.subjects or {}
+        quiet = quiet_users(waiting)[:USERS_AT_ONCE]
+        self._seen = {user: max(self._seen.get(user, 0), state.first_seq - 1) for user in quiet}
+        n = 0
+        for user in quiet:
+            n += await self._append_ahead(jetstream, user)
+        return n
+
+    async def _append_ahead(self, jetstream: JetStreamContext, user: User) -> int:
+        messages: list[tuple[str, bytes]] = []
+        seen = self._seen[user]
+        while len(messages) < MESSAGES_AT_ONCE:
+            try:
+                message = await jetstream.get_msg(EVENTS_STREAM, seq=seen + 1, subject=own_events(*user), next=True)
+            except NotFoundError:
+                break
+            seen = message.seq or seen + 1
+            messages.append((message.subject or "", message.data or b""))
+        if messages and await self._receiver.receive_ahead(messages, jetstream._nc):
+            self._seen[user] = seen
+        return len(messages)
+
+
+def quiet_users(waiting: Mapping[str, int]) -> Sequence[User]:
+    """Whose messages take less than half of an equal share of the queue, those with the fewest first.
+
+    waiting: messages by subject.
+    """
+    of_users: Counter[User] = Counter()
+    for subject, n in waiting.items():
+        try:
+            source = parse_event_subject(subject)
+        except WrongSubject:
+            continue  # buried when its turn comes
+        of_users[source.workspace, source.user] += n
+    fair_share = sum(of_users.values()) / max(1, len(of_users))
+    return [user for user, n in reversed(of_users.most_common()) if n < fair_share / 2]

@@ -1,0 +1,205 @@
+"""Answers questions: JSON in, the envelope of the contract out. Knows the database, not the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+import psycopg
+from psycopg import AsyncConnection, IsolationLevel, errors
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from pydantic import BaseModel, ValidationError
+
+from argus_contracts.queries.common import Asked
+from argus_contracts.queries.jobs import GetJob, GetMatrix, ListJobs
+from argus_contracts.queries.live import GetPosition, ListHosts, Positions, Replay
+from argus_contracts.queries.logs import ListLogLines, LogLines
+from argus_contracts.queries.questions import QUESTIONS
+from argus_contracts.queries.runs import GetFacets, GetRun, ListRuns
+from argus_contracts.queries.series import GetSeries, SeriesAnswer
+from argus_query import logs, paging
+from argus_query.database import KEEPALIVE, is_passing
+from argus_query.hosts.reads import list_hosts
+from argus_query.jobs.matrix import get_matrix
+from argus_query.jobs.reads import get_job, job_exists, list_jobs, series_of_job
+from argus_query.logs import read_log_lines
+from argus_query.replay import RecentRecords, replay
+from argus_query.runs.reads import dropped_events, get_facets, get_run, list_runs, run_row
+from argus_query.schemas import LIVE
+from argus_query.sql import load
+from argus_query.visibility import NotFound, seen_by
+
+_SQL = load(__package__ or "", "positions.sql")
+AFTER_SECONDS = 2.0
+"""How long an answer waits for the position that its question names."""
+POOL_SECONDS = 2.0
+ANSWER_SECONDS = 8.0
+"""Postgres itself ends a statement after 5 s: a link that is silent for longer is dead."""
+MAX_ANSWER_BYTES = 1_000_000
+"""A NATS message holds 1 MiB."""
+_POLL_SECONDS = 0.015
+_log = logging.getLogger(__name__)
+
+
+class Moment(NamedTuple):
+    """The moment of an answer: how far the live tables are, and the time by the database's clock, as events are received by."""
+
+    position: int
+    now: datetime
+
+
+def new_pool(url: str, size: int) -> AsyncConnectionPool[AsyncConnection[Any]]:
+    """Connections that may only read, and no answer for longer than 5 s. Not opened yet."""
+    options = f"-c search_path={LIVE} -c statement_timeout=5s -c lock_timeout=2s -c plan_cache_mode=force_custom_plan"
+    return AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=size,
+        max_waiting=200,
+        timeout=POOL_SECONDS,
+        max_idle=120,
+        reconnect_timeout=5,
+        open=False,
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"autocommit": True, "application_name": "argus-query answers", "options": options, **KEEPALIVE},
+    )
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    await connection.set_read_only(True)
+    # An answer is many statements; it tells of one moment.
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+
+
+class Answers:
+    """One method per question, by its name on the wire."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stall: timedelta) -> None:
+        self._pool = pool
+        self._stall = stall
+        self._recent = RecentRecords()
+        self._by_name: dict[str, Callable[..., Awaitable[BaseModel]]] = {
+            "list_runs": self._list_runs,
+            "get_run": self._get_run,
+            "get_facets": self._get_facets,
+            "list_jobs": self._list_jobs,
+            "get_matrix": self._get_matrix,
+            "get_job": self._get_job,
+            "get_series": self._get_series,
+            "list_log_lines": self._list_log_lines,
+            "list_hosts": self._list_hosts,
+            "replay": self._replay,
+        }
+
+    async def answer(self, name: str, body: bytes) -> bytes:
+        """The envelope, as JSON, to the question `name`. Never raises but when cancelled."""
+        try:
+            question = QUESTIONS[name][0].model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "question"
+            return _problem("bad_question", f"{where}: {first['msg']}"[:500])
+        try:
+            answer = await self._answer(name, question)
+        except NotFound as error:
+            return _problem("not_found", str(error))
+        except (paging.BadCursor, logs.BadCursor) as error:
+            return _problem("bad_question", str(error))
+        except errors.QueryCanceled:
+            return _problem("unavailable", "the answer would take longer than 5 s")
+        except (PoolTimeout, TooManyRequests, TimeoutError):
+            return _problem("unavailable", "too many questions at once, or the database is away")
+        except psycopg.Error as error:
+            if not is_passing(error):
+                _log.exception("question %s", name)
+            return _problem("unavailable", "the database cannot answer for now")
+        except Exception:
+            _log.exception("question %s", name)
+            return _problem("unavailable", "an error on our side; it was logged")
+        encoded = b'{"answer":' + answer.model_dump_json().encode() + b',"problem":null}'
+        if len(encoded) > MAX_ANSWER_BYTES:
+            return _problem("bad_question", "the answer is over 1 MB: ask for less at once")
+        return encoded
+
+    async def _answer(self, name: str, question: BaseModel) -> BaseModel:
+        if isinstance(question, GetPosition):
+            return await self.positions()
+        assert isinstance(question, Asked), "every other question is asked by somebody"
+        async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+            if question.after is not None:
+                await _wait_for(connection, question.after)
+            async with connection.transaction():
+                # First, and not a SELECT: it waits while tables are swapped, before the moment of the answer is taken.
+                await connection.execute("LOCK TABLE projection_swaps IN ACCESS SHARE MODE")
+                return await self._by_name[name](connection, question, await _moment(connection))
+
+    async def positions(self) -> Positions:
+        """How far the log and the live tables are."""
+        async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+            row = await (await connection.execute(_SQL["lag"])).fetchone()
+        if row is None:
+            return Positions(log=0, projected=0, lag_events=0, lag_seconds=0.0)
+        return Positions(log=row[0], projected=row[1], lag_events=max(0, row[0] - row[1]), lag_seconds=max(0.0, row[2]))
+
+    async def failures(self) -> dict[str, int]:
+        """Number of events that could not be folded, per read model."""
+        async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+            return dict(await (await connection.execute(_SQL["count_failures"])).fetchall())
+
+    async def _list_runs(self, connection: AsyncConnection[Any], question: ListRuns, at: Moment) -> BaseModel:
+        return await list_runs(connection, question, at.position, at.now, self._stall)
+
+    async def _get_run(self, connection: AsyncConnection[Any], question: GetRun, at: Moment) -> BaseModel:
+        return await get_run(connection, question, at.position, at.now, self._stall)
+
+    async def _get_facets(self, connection: AsyncConnection[Any], question: GetFacets, at: Moment) -> BaseModel:
+        return await get_facets(connection, question, at.position)
+
+    async def _list_jobs(self, connection: AsyncConnection[Any], question: ListJobs, at: Moment) -> BaseModel:
+        return await list_jobs(connection, question, at.position)
+
+    async def _get_matrix(self, connection: AsyncConnection[Any], question: GetMatrix, at: Moment) -> BaseModel:
+        return await get_matrix(connection, question, at.position)
+
+    async def _get_job(self, connection: AsyncConnection[Any], question: GetJob, at: Moment) -> BaseModel:
+        return await get_job(connection, question, at.position, at.now, self._stall)
+
+    async def _get_series(self, connection: AsyncConnection[Any], question: GetSeries, at: Moment) -> BaseModel:
+        await run_row(connection, question.batch_id, seen_by(question.viewer))
+        await job_exists(connection, question.batch_id, question.job_id)
+        series = await series_of_job(connection, question)
+        return SeriesAnswer(position=at.position, batch_id=question.batch_id, job_id=question.job_id, series=series)
+
+    async def _list_log_lines(self, connection: AsyncConnection[Any], question: ListLogLines, at: Moment) -> BaseModel:
+        run = await run_row(connection, question.batch_id, seen_by(question.viewer))
+        dropped = dropped_events(run).get("log_lines", 0)
+        return LogLines(position=at.position, **await read_log_lines(connection, question, dropped))
+
+    async def _list_hosts(self, connection: AsyncConnection[Any], question: ListHosts, at: Moment) -> BaseModel:
+        return await list_hosts(connection, question, at.position)
+
+    async def _replay(self, connection: AsyncConnection[Any], question: Replay, _: Moment) -> BaseModel:
+        return await replay(connection, question, self._recent)
+
+
+async def _moment(connection: AsyncConnection[Any]) -> Moment:
+    row = await (await connection.execute(_SQL["select_moment"])).fetchone()
+    return Moment(*row) if row else Moment(0, datetime.now(UTC))
+
+
+async def _wait_for(connection: AsyncConnection[Any], position: int) -> None:
+    """Until `position` is projected, at most 2 s."""
+    until = asyncio.get_running_loop().time() + AFTER_SECONDS
+    while (await _moment(connection)).position < position:
+        if asyncio.get_running_loop().time() > until:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _problem(code: str, detail: str) -> bytes:
+    return orjson.dumps({"answer": None, "problem": {"code": code, "detail": detail}})

@@ -1,0 +1,50 @@
+"""Connections to Postgres that notice a dead server, and which errors pass by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A half-open link shows after about 25 s instead of the kernel's 2 h."""
+
+_TROUBLE_OF_THE_SERVER = (
+    psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, ConnectionError, TimeoutError,
+)  # fmt: skip
+_NOT_SET_UP_YET = (
+    errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidSchemaName,
+    errors.InsufficientPrivilege, errors.InvalidCatalogName,
+)  # fmt: skip
+_TOO_MUCH_FOR_POSTGRES = (
+    errors.ProgramLimitExceeded, errors.StatementTooComplex, errors.TooManyColumns, errors.TooManyArguments,
+)  # fmt: skip
+"""psycopg counts them among the troubles of the server, but the same row is too large for an index for ever."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """The same call may succeed later: the server is away, restarts, is full, or its tables are not made yet.
+
+    Everything else that a fold raises says that these very events cannot be folded.
+    """
+    if isinstance(error, _TOO_MUCH_FOR_POSTGRES):
+        return False
+    return isinstance(error, (*_TROUBLE_OF_THE_SERVER, *_NOT_SET_UP_YET, errors.TransactionRollback))
+
+
+async def connect(url: str, name: str) -> AsyncConnection[Any]:
+    """A connection in autocommit mode. `name` shows in pg_stat_activity."""
+    # A plan for any parameters would lock and look at every partition of the log.
+    options = "-c plan_cache_mode=force_custom_plan"
+    return await AsyncConnection.connect(
+        url, autocommit=True, application_name=name, options=options, prepare_threshold=2, **KEEPALIVE
+    )

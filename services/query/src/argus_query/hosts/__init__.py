@@ -1,0 +1,1 @@
+"""Read model of hosts: the machines that runs reported from."""

@@ -1,0 +1,148 @@
+"""Folds records of the log into the sources of the hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+
+from argus_query.cache import Recent
+from argus_query.facts import (
+    Field,
+    attempt_of,
+    first_rank,
+    iso,
+    micros_of,
+    older_environment,
+    rank,
+    short_name,
+    state_field,
+    value_of,
+)
+from argus_query.read_model import Record, purged_batches
+from argus_query.sql import load, load_text
+
+_SQL = load(__package__ or "", "queries.sql")
+_REMEMBERED_BATCHES = 2_000
+_KINDS = frozenset({"batch_start", "env_snapshot", "job_start", "resource_snapshot"})
+
+
+@dataclass(slots=True)
+class Source:
+    """A batch (`job_id` '') or job. `seen`: Argus' clock in microseconds at its newest fact about a machine."""
+
+    workspace: str
+    seen: int = 0
+    fields: dict[str, Field] = field(default_factory=dict)
+    changed: bool = True
+
+    def project(self, event: dict[str, Any], at: int, received: int) -> None:
+        kind, data = event["kind"], event.get("data") or {}
+        later = rank(attempt_of(event), at, event["event_id"])
+        earlier = first_rank(attempt_of(event), at, event["event_id"])
+        if kind == "resource_snapshot":
+            state_field(self.fields, "snapshot", later, data)
+            state_field(self.fields, "snapshot_host", later, data.get("host"))
+        elif kind == "env_snapshot":
+            state_field(self.fields, "env_host", earlier, data.get("host"))
+            state_field(self.fields, "gpus", earlier, data.get("gpus") or None)
+        elif kind == "job_start":
+            state_field(self.fields, "host", later, data.get("host"))
+        else:
+            state_field(self.fields, "start_host", later, older_environment(data.get("environment")).get("host"))
+        self.seen = max(self.seen, received)
+        self.changed = True
+
+    def own_host(self) -> str | None:
+        names = ("host", "env_host", "start_host", "snapshot_host")
+        said = (value_of(self.fields, name) for name in names)
+        return next((short_name(host) for host in said if isinstance(host, str) and host), None)
+
+
+class Hosts:
+    """The read model of hosts."""
+
+    name = "hosts"
+    version = 1
+    tables = ("host_sources",)
+
+    def __init__(self) -> None:
+        self._recent: Recent[str, dict[str, Source]] = Recent(_REMEMBERED_BATCHES)
+
+    def schema(self) -> str:
+        return load_text(__package__ or "", "schema.sql")
+
+    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        telling = [record for record in records if record.retention_class in ("lifecycle", "snapshots")]
+        self._recent.trim()
+        await self._load(connection, telling)
+        touched: dict[str, str | None] = {}
+        for record in telling:
+            sources = self._sources(record.batch_id)
+            for event, at in zip(record.events, record.times, strict=True):
+                if event["kind"] in _KINDS:
+                    touched.setdefault(record.batch_id, _host_of(sources, ""))
+                    job_id = event.get("job_id") or ""
+                    source = sources.setdefault(job_id, Source(record.workspace))
+                    source.project(event, at, micros_of(record.received_at))
+        rows: list[dict[str, Any]] = []
+        for batch_id, known_host in touched.items():
+            sources = self._sources(batch_id)
+            host_moved = _host_of(sources, "") != known_host
+            for job_id, source in sources.items():
+                if source.changed or host_moved:
+                    rows.append(_row(batch_id, job_id, source, _host_of(sources, job_id)))
+                    source.changed = False
+        if rows:
+            await connection.execute(_SQL["upsert_sources"], [orjson.dumps(rows).decode()])
+        purged = purged_batches(records)
+        if purged:
+            await connection.execute(_SQL["delete_sources"], [purged])
+            for batch_id in purged:
+                self._recent.drop(batch_id)
+
+    async def maintain(self, connection: AsyncConnection[Any]) -> bool:
+        return False
+
+    def forget(self) -> None:
+        self._recent.clear()
+
+    def _sources(self, batch_id: str) -> dict[str, Source]:
+        sources = self._recent.get(batch_id)
+        if sources is None:
+            sources = {}
+            self._recent.put(batch_id, sources)
+        return sources
+
+    async def _load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        missing = self._recent.missing({record.batch_id for record in records})
+        if not missing:
+            return
+        for batch_id in missing:
+            self._recent.put(batch_id, {})
+        cursor = await connection.execute(_SQL["load_sources"], [missing])
+        async for batch_id, job_id, workspace, seen, fields in cursor:
+            self._sources(batch_id)[job_id] = Source(workspace, seen, fields, changed=False)
+
+
+def _host_of(sources: dict[str, Source], job_id: str) -> str | None:
+    """A job that does not say where it runs runs where its batch does."""
+    for key in (job_id, ""):
+        source = sources.get(key)
+        if source is not None and source.own_host():
+            return source.own_host()
+    return None
+
+
+def _row(batch_id: str, job_id: str, source: Source, host: str | None) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id,
+        "job_id": job_id,
+        "workspace": source.workspace,
+        "host": host,
+        "last_seen_at": iso(source.seen),
+        "state": source.fields,
+    }

@@ -1,0 +1,83 @@
+"""Folds log lines into packed chunks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from argus_query.logs.chunks import Line, chunk_rows
+from argus_query.logs.maintenance import SQL, LogsMerging, copy_chunks
+from argus_query.read_model import Record
+from argus_query.shares import Share
+from argus_query.sql import load_text
+from argus_query.upkeep import Upkeep
+from argus_query.wire_values import id_hex
+
+_MOST_ORDER = 2**62
+
+
+class LogsReadModel:
+    """The lines of each job and of each run itself. A `ReadModel`."""
+
+    name = "logs"
+    version = 1
+    tables = ("log_chunks", "log_counts")
+    compared_tables = ("log_counts",)
+    """Those whose rows do not depend on the order and grouping of folds."""
+
+    def __init__(self) -> None:
+        self._upkeep = Upkeep(LogsMerging())
+
+    def schema(self) -> str:
+        return load_text("argus_query.logs", "schema.sql")
+
+    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        lines, purged = lines_of(records)
+        if lines:
+            rows: list[tuple[Any, ...]] = []
+            for (batch_id, job_id), of_job in lines.items():
+                of_job.sort()
+                new = chunk_rows(batch_id, job_id, of_job, settled=False)
+                self._upkeep.note((batch_id, job_id), len(new), sum(row[9] for row in new))
+                rows += new
+            await copy_chunks(connection, rows)
+            counts = sorted((*job, len(of_job)) for job, of_job in lines.items())
+            await connection.execute(SQL["upsert_counts"], [list(column) for column in zip(*counts, strict=True)])
+        for batch_id in purged:
+            await connection.execute(SQL["delete_chunks_of_run"], [batch_id])
+            await connection.execute(SQL["delete_counts_of_run"], [batch_id])
+
+    async def maintain(self, connection: AsyncConnection[Any]) -> bool:
+        return await self._upkeep.work(connection)
+
+    def forget(self) -> None:
+        self._upkeep.forget()
+
+
+def lines_of(records: Sequence[Record]) -> tuple[dict[tuple[str, str], list[Line]], set[str]]:
+    """The log lines of `records` by run and job, and the runs that were erased."""
+    lines: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    purged: set[str] = set()
+    for record in records:
+        for share in record.shares():
+            if share.kind == "log_line":
+                lines[record.batch_id, share.job_id or ""] += _lines(share, record.producer_id or "")
+            elif share.kind == "run_purged":
+                purged.add(record.batch_id)
+    return lines, purged
+
+
+def _lines(share: Share, producer: str) -> Iterator[Line]:
+    for event, time_us in zip(share.events, share.times, strict=True):
+        data = event["data"]
+        line_no = data.get("line_no")
+        order = data.get("order", time_us) if line_no is None else line_no
+        if type(order) is not int or not 0 <= order <= _MOST_ORDER:
+            order = time_us  # `order` is no field of the contract: anything may come
+        yield Line(
+            share.attempt, order, producer, id_hex(event["event_id"]), time_us, line_no,
+            data.get("stream") or "log", data.get("level"), data["line"],
+        )  # fmt: skip

@@ -1,0 +1,258 @@
+"""What is remembered of one run, and what follows from it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from argus_query.facts import (
+    Field,
+    attempt_of,
+    first_rank,
+    iso,
+    older_environment,
+    rank,
+    short_name,
+    state_field,
+    value_of,
+)
+from argus_query.lifecycle import Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
+
+DEFAULT_HEARTBEAT_S = 30.0
+MAX_REMEMBERED = 1_000
+MAX_SEARCH_CHARS = 4_096
+_START_FIELDS = (
+    "name", "type", "project", "runner", "labels", "tags", "n_jobs_expected", "params", "config", "output_dir",
+    "work_dir", "cluster", "resume_of", "session_id", "heartbeat_interval_s", "environment",
+)  # fmt: skip
+_NOT_OF_A_RUN = frozenset({"retention_swept", "run_purged"})
+_NO_PROGRESS = frozenset({"batch_heartbeat", "resource_snapshot"})
+
+
+class FoundBy(NamedTuple):
+    """By what lists find a run. It hardly ever changes after the start."""
+
+    text: str
+    """What a search looks into: name, id, project and labels, a line each."""
+    facets: frozenset[tuple[str, str]]
+    at: int
+    """Where it stands in a list (microseconds since 1970)."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """One run. Times are microseconds since 1970; `seen` and `progressed` by Argus' clock, the others by the sender's."""
+
+    batch_id: str
+    workspace: str
+    user: str
+    life: Lifecycle = field(default_factory=Lifecycle)
+    fields: dict[str, Field] = field(default_factory=dict)
+    attempts: list[int] = field(default_factory=list)
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+    stop: Fact | None = None
+    first_at: int | None = None
+    last_at: int = 0
+    seen: int = 0
+    progressed: int = 0
+    stored: FoundBy | None = None
+    """As the tables have it; None: they have no row."""
+    changed: bool = True
+    """More than the three times (`last_at`, `seen`, `progressed`) differs from the tables."""
+
+    def project_event(self, event: dict[str, Any], at: int, received: int, position: int, producer: str | None) -> None:
+        """The run now knows of `event`."""
+        kind: str = event["kind"]
+        if not is_sign_of_life(kind):
+            self._project_decision(kind, event, at, position)
+            return
+        self.hear(attempt_of(event), event.get("job_id") is None and is_lifecycle_kind(kind), at, at, received)
+        if kind not in _NO_PROGRESS:
+            self.progressed = max(self.progressed, received)
+        if event.get("job_id") is not None:
+            return
+        if is_lifecycle_kind(kind):
+            self._project_lifecycle(kind, event, at, position)
+        if kind == "env_snapshot":
+            self._set("env", first_rank(attempt_of(event), at, event["event_id"]), event.get("data") or {})
+        dropped = (event.get("data") or {}).get("dropped")
+        if dropped:
+            self._project_dropped(producer, dropped)
+
+    def hear(self, attempt: int, is_own_fact: bool, first_at: int, last_at: int, received: int) -> None:
+        """The run gave signs of life in `attempt`, from `first_at` to `last_at`."""
+        if not is_own_fact and self.life.hear(attempt):
+            self.changed = True
+        if attempt not in self.attempts:
+            self.attempts = sorted([*self.attempts, attempt])[-MAX_REMEMBERED:]
+            self.changed = True
+        if self.first_at is None or first_at < self.first_at:
+            self.first_at, self.changed = first_at, True
+        self.last_at = max(self.last_at, last_at)
+        self.seen = max(self.seen, received)
+
+    def _project_lifecycle(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
+        data = event.get("data") or {}
+        attempt = attempt_of(event)
+        kept = {} if kind == "batch_start" else data
+        if self.life.add(Fact(event["event_id"], kind, attempt, at, position, kept)):
+            self.changed = True
+        if kind == "batch_start":
+            event_rank = rank(attempt, at, event["event_id"])
+            for name in _START_FIELDS:
+                self._set(name, event_rank, data.get(name))
+
+    def _project_decision(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
+        self.first_at = at if self.first_at is None else min(self.first_at, at)
+        self.changed = True
+        if kind == "stop_requested":
+            fact = Fact(event["event_id"], kind, attempt_of(event), at, position, event.get("data") or {})
+            if self.stop is None or (fact.attempt, fact.order) > (self.stop.attempt, self.stop.order):
+                self.stop = fact
+
+    def _project_dropped(self, producer: str | None, dropped: dict[str, int]) -> None:
+        """A sender counts up, so the highest number of each process is the one to add."""
+        of_producer = self.dropped.setdefault(producer or "", {})
+        for retention_class, count in dropped.items():
+            if count > of_producer.get(retention_class, 0):
+                of_producer[retention_class] = count
+                self.changed = True
+
+    def _set(self, name: str, event_rank: str, value: Any) -> None:
+        if state_field(self.fields, name, event_rank, value):
+            self.changed = True
+
+    # What follows.
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return value_of(self.fields, name, default)
+
+    @property
+    def stop_counts(self) -> bool:
+        """The stop request is meant for the present start of the run, not for an earlier one."""
+        stop, life = self.stop, self.life
+        if stop is None or stop.attempt < life.attempt:
+            return False
+        # Only after a resume, because the clocks of the sender and of whoever asked may differ.
+        return life.last_start is None or life.last_start == life.first_start or stop.at >= life.last_start.at
+
+    def status(self) -> str:
+        status = self.life.status()
+        return "stopping" if status == "running" and self.stop_counts else status
+
+    def because(self) -> list[Fact]:
+        facts = self.life.because()
+        if self.status() == "stopping" and self.stop is not None:
+            facts.append(self.stop)
+        return facts
+
+    @property
+    def started_at(self) -> int | None:
+        return None if self.life.first_start is None else self.life.first_start.at
+
+    @property
+    def host(self) -> str | None:
+        env = self.get("env") or {}
+        return env.get("host") or older_environment(self.get("environment")).get("host")
+
+    @property
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys(short_name(label) or "" for label in self.get("labels", [])))
+
+    @property
+    def project(self) -> str | None:
+        return short_name(self.get("project"))
+
+    def facets(self) -> frozenset[tuple[str, str]]:
+        facets = {("user", self.user), ("workspace", self.workspace)}
+        if self.project:
+            facets.add(("project", self.project))
+        facets.update(("label", label) for label in self.labels)
+        return frozenset(facets)
+
+    def found_by(self) -> FoundBy:
+        parts = (self.get("name"), self.batch_id, self.get("project"), *self.labels)
+        text = "\n".join(part.casefold() for part in parts if part)[:MAX_SEARCH_CHARS]
+        return FoundBy(text, self.facets(), self.sort_at)
+
+    @property
+    def sort_at(self) -> int:
+        return self.started_at if self.started_at is not None else self.first_at or 0
+
+    def row(self) -> dict[str, Any]:
+        """Its row in `runs`."""
+        end, because = self.life.end(), self.because()
+        end_data = end.data if end else {}
+        return {
+            "batch_id": self.batch_id,
+            "workspace": self.workspace,
+            "user_name": self.user,
+            "type": self.get("type", "training"),
+            "project": self.project,
+            "labels": self.labels,
+            "status": self.status(),
+            "sort_at": iso(self.sort_at),
+            "heartbeat_interval_s": self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S,
+            **self.times(),
+            "search_text": self.found_by().text,
+            "summary": {
+                "name": self.get("name") or self.batch_id,
+                "status_since": iso(because[-1].at) if because else None,
+                "started_at": iso(self.started_at),
+                "ended_at": iso(end.at) if end else None,
+                "elapsed_s": end_data.get("elapsed_s"),
+                "host": self.host,
+                "attempt": max(1, self.life.attempt),
+                "n_jobs_expected": self.get("n_jobs_expected"),
+                "reason": end_data.get("reason") or _last_line(end_data.get("error_report")),
+            },
+        }
+
+    def times(self) -> dict[str, Any]:
+        return {
+            "batch_id": self.batch_id,
+            "last_seen_at": iso(self.seen or None),
+            "last_progress_at": iso(self.progressed or None),
+            "last_occurred_at": iso(self.last_at or None),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "workspace": self.workspace,
+            "user": self.user,
+            "life": self.life.to_json(),
+            "fields": self.fields,
+            "attempts": self.attempts,
+            "dropped": self.dropped,
+            "stop": None if self.stop is None else self.stop.to_json(),
+            "first_at": self.first_at,
+        }
+
+    @classmethod
+    def from_json(cls, batch_id: str, raw: dict[str, Any], last_at: int, seen: int, progressed: int) -> RunState:
+        state = cls(
+            batch_id=batch_id,
+            workspace=raw["workspace"],
+            user=raw["user"],
+            life=Lifecycle.from_json(raw["life"]),
+            fields=raw["fields"],
+            attempts=raw["attempts"],
+            dropped=raw["dropped"],
+            stop=None if raw["stop"] is None else Fact(*raw["stop"]),
+            first_at=raw["first_at"],
+            last_at=last_at,
+            seen=seen,
+            progressed=progressed,
+            changed=False,
+        )
+        state.stored = state.found_by()
+        return state
+
+
+def makes_a_run(kind: str) -> bool:
+    """False for kinds whose `batch_id` names something else, or a run that is no more."""
+    return kind not in _NOT_OF_A_RUN
+
+
+def _last_line(text: str | None) -> str | None:
+    return None if not text else text.strip().splitlines()[-1][:1024] if text.strip() else None

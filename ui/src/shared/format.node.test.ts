@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest'
+
+import {
+  csv, cutMiddle, formatBytes, formatDuration, formatNumber, formatPercent, formatRelative, formatShare, formatTicking,
+  formatUtc, moment, shellCommand, showHidden, withoutLooks,
+} from './format'
+
+describe('formatNumber', () => {
+  it.each([
+    [0.0312, '0.0312'], [0.031249, '0.03125'], [2.5, '2.5'], [1.0, '1'], [12345.6, '12,346'], [0.00001, '1.00e-5'],
+    [3.2e9, '3.20e9'], [0, '0'], [-0.5, '-0.5'], [1234, '1,234'], [1e6, '1.00e6'], [null, '–'],
+    ['NaN', 'NaN'], ['Infinity', '∞'], ['-Infinity', '−∞'], [Number.NaN, 'NaN'],
+  ])('%s reads %s', (value, text) => expect(formatNumber(value)).toBe(text))
+})
+
+describe('sizes and shares', () => {
+  it.each([[0, '0 B'], [1023, '1023 B'], [1024, '1 KiB'], [1_288_490_189, '1.2 GiB'], [1_048_575, '1 MiB'], [85 * 2 ** 30, '85 GiB'], [null, '–']])(
+    '%s bytes read %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
+  it('says 100 % only when it is done', () => {
+    expect(formatShare(0.9999)).toBe('99 %')
+    expect(formatShare(1)).toBe('100 %')
+    expect(formatPercent(4.25)).toBe('4.3 %')
+    expect(formatPercent(97.6)).toBe('98 %')
+  })
+})
+
+describe('spans and moments', () => {
+  it.each([[0.85, '850 ms'], [1.24, '1.2 s'], [12.4, '12 s'], [200, '3 m 20 s'], [11_520, '3 h 12 m'], [450_000, '5 d 5 h'], [59.7, '1 m 0 s'], [null, '–']])(
+    '%s s reads %s', (seconds, text) => expect(formatDuration(seconds)).toBe(text))
+  it('ticks in whole seconds', () => expect(formatTicking(3.99)).toBe('3 s'))
+  it.each([[0, 'just now'], [30, '30 seconds ago'], [60, '1 minute ago'], [240, '4 minutes ago'], [7200, '2 hours ago'], [-7200, 'in 2 hours'], [86_400 * 3, '3 days ago']])(
+    '%s s before now is %s', (seconds, text) => expect(formatRelative(1_000_000_000 - seconds * 1000, 1_000_000_000)).toBe(text))
+  it('keeps UTC beside the local time', () => {
+    const at = moment('2026-11-21T13:03:09.123456Z')
+    expect(at).not.toBeNull()
+    expect(formatUtc(at ?? 0)).toBe('2026-11-21 13:03:09 UTC')
+    expect(moment('yesterday')).toBeNull()
+  })
+})
+
+describe('text of strangers', () => {
+  it('keeps both ends of a long name', () => {
+    expect(cutMiddle('resnet50-imagenet-augmented-seed-17', 20)).toBe('resnet50-ima…seed-17')
+    expect(cutMiddle('short', 20)).toBe('short')
+    expect(Array.from(cutMiddle('🙂'.repeat(40), 11))).toHaveLength(11)
+  })
+  it('shows what would turn the text around', () => {
+    expect(showHidden('abc\u202edef')).toBe('abc⟨U+202E⟩def')
+    expect(showHidden('plain')).toBe('plain')
+    expect(withoutLooks('\x1b[1;31mValueError\x1b[0m: a [b] \x1b[2K')).toBe('ValueError: a [b] ')
+  })
+  it('never lets a cell become a formula', () => {
+    expect(csv([['=HYPERLINK("x")', 'a,b', -1.5, null]])).toBe(`"'=HYPERLINK(""x"")","a,b",-1.5,\r\n`)
+    expect(csv([['@cmd', '-x']])).toBe(`"'@cmd","'-x"\r\n`)
+  })
+  it('writes a command that a shell reads back as the same words', () => {
+    expect(shellCommand(['python', 'train.py', '--name', "it's $HOME", ''])).toBe(`python train.py --name 'it'\\''s $HOME' ''`)
+  })
+})
