@@ -16,7 +16,7 @@ from nats.js.errors import APIError
 
 from argus_contracts.quantities import MAX_MESSAGE_BYTES
 from argus_contracts.subjects import event_subject, partition, stored_subject
-from argus_testkit.nats import key_client, nats_client, refused_connections
+from argus_testkit.nats import key_client, nats_client, refused_connections, settled
 from argus_testkit.waiting import eventually_async
 
 
@@ -126,8 +126,8 @@ async def test_no_header_makes_the_broker_drop_or_change_what_others_said(door):
         for batch, headers in zip(batches, _HEADERS, strict=True):
             await victim.publish(pair.theirs(batch), an_event(batch))
             await attacker.publish(pair.own("b"), b"no event", headers=headers)
-        await victim.flush()
-        await attacker.flush()
+        await settled(victim)
+        await settled(attacker)
         last = fresh()
         await victim.jetstream().publish(pair.theirs(last), an_event(last))
     for batch in (*batches, last):
@@ -143,7 +143,7 @@ async def test_traces_of_a_message_go_nowhere_that_its_sender_may_not_speak(door
     async with key_client(door.nats, pair.attackers_key) as (attacker, heard):
         for target in (pair.theirs("b"), stored_subject("main", pair.victim), "argus.commands.deleter.purge"):
             await attacker.publish(pair.own("b"), b"no event", headers={"Nats-Trace-Dest": target})
-        await attacker.flush()
+        await settled(attacker)
         await eventually_async(lambda: len(heard.errors) >= 3)
     assert dead_letters(door, pair.victim) == []
 
@@ -154,7 +154,7 @@ async def steered(attacker: Client, pair: Pair, targets: list[str]) -> None:
         await attacker.publish(pair.own("b"), b"no event", reply=target)
         await attacker.publish(pair.own("b"), b"no event", reply=target, headers={"Nats-Expected-Stream": "OTHER"})
         await attacker.publish("$SYS.REQ.USER.INFO", b"", reply=target)
-    await attacker.flush()
+    await settled(attacker)
 
 
 async def test_the_reply_of_a_publish_is_no_way_to_say_more(door):

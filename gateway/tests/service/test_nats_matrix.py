@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from argus_contracts import subjects
 from argus_testkit.documents import read_table
-from argus_testkit.nats import Heard, key_client, nats_client
+from argus_testkit.nats import Heard, key_client, nats_client, settled
 from argus_testkit.waiting import eventually_async
 
 _NO_SUBJECTS = {"token", "untoken", "partition", "parse_event_subject", "syncs_always"}
@@ -76,7 +76,7 @@ async def test_everybody_says_and_hears_exactly_what_the_table_says(door, table,
             await client.publish(subject, b"x")
             heard = await client.subscribe(subject)
             shared = await client.subscribe(subject, queue="q")
-            await client.flush()
+            await settled(client)
             for subscription in (heard, shared):
                 with contextlib.suppress(nats.errors.BadSubscriptionError):  # refused: there is none to end
                     await subscription.unsubscribe()
@@ -84,7 +84,7 @@ async def test_everybody_says_and_hears_exactly_what_the_table_says(door, table,
         n_expected = sum(("say" not in cell) + 2 * ("hear" not in cell) for cell in cells.values())
         refused = heard_of.errors
         await eventually_async(lambda: len(refused) >= n_expected, what=f"{n_expected} refusals of {who}")
-        await client.flush()
+        await settled(client)
     found = {match.groups() for error in refused for match in [_REFUSED.search(error.lower())] if match}
     for subject, cell in cells.items():
         lower = subject.lower()

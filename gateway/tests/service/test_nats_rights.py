@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from argus_contracts.subjects import event_subject, own_events, stored_subject
-from argus_testkit.nats import key_client, refused_connections
+from argus_testkit.nats import key_client, refused_connections, settled
 from argus_testkit.waiting import eventually_async
 
 
@@ -72,7 +72,7 @@ async def test_a_key_may_say_and_hear_nothing_else(door):
         for subject in forbidden_to_hear:
             await client.subscribe(subject)
             await client.subscribe(subject, queue="q")
-        await client.flush()
+        await settled(client)
         wanted = len(forbidden_to_say) + 2 * len(forbidden_to_hear)
         await eventually_async(lambda: len(heard.errors) >= wanted)
         assert all("permissions violation" in error.lower() for error in heard.errors)

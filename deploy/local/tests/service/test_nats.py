@@ -13,7 +13,7 @@ from nats.js.api import StreamConfig
 
 from argus_local.servers import NatsServer
 from argus_testkit import eventually_async
-from argus_testkit.nats import TokenRights, auth_callout, nats_client, refused_connections
+from argus_testkit.nats import TokenRights, auth_callout, nats_client, refused_connections, settled
 
 ADA = TokenRights(
     publish=["argus.events.lab.ada.*", "$SYS.REQ.USER.INFO"],
@@ -56,12 +56,12 @@ async def test_a_token_publishes_only_below_its_own_prefix(nats_server: NatsServ
             ):
                 errors.clear()
                 await client.publish(subject, b"not mine")
-                await client.flush()
+                await settled(client)
                 await eventually_async(lambda: errors and "permissions violation" in str(errors[0]).lower(), within=3)
             for subject in ("argus.events.>", "_INBOX_key2.>", "argus.stored.lab.bob", "argus.live.>"):
                 errors.clear()
                 await client.subscribe(subject)
-                await client.flush()
+                await settled(client)
                 await eventually_async(lambda: errors and "permissions violation" in str(errors[0]).lower(), within=3)
             info = await client.request("$SYS.REQ.USER.INFO", timeout=2)
             assert b"argus.events.lab.ada.*" in info.data
@@ -112,24 +112,24 @@ async def test_services_may_do_their_work_and_no_more(nats_server: NatsServer) -
             await question.respond(b"answer")
 
         await query.subscribe("argus.ask.runs", cb=answer)
-        await query.flush()
+        await settled(query)
         assert (await gateway.request("argus.ask.runs", b"?", timeout=10)).data == b"answer"
         await gateway.jetstream().publish("argus.events.lab.ada.1", b"fact")
         pulled = await ingest.jetstream().pull_subscribe("argus.events.>", durable="ingest-log", stream="ARGUS_EVENTS")
         (message,) = await pulled.fetch(1, timeout=10)
         await message.ack_sync(timeout=10)
         heard = await gateway.subscribe("argus.stored.>")
-        await gateway.flush()
+        await settled(gateway)
         await ingest.publish("argus.stored.lab.ada", b"{}")
-        await ingest.flush()
+        await settled(ingest)
         assert (await heard.next_msg(10)).data == b"{}"
         assert refused == []
         await query.publish("argus.events.lab.ada.1", b"forged")
-        await query.flush()
+        await settled(query)
         await gateway.publish("$JS.API.STREAM.PURGE.ARGUS_EVENTS", b"")
-        await gateway.flush()
+        await settled(gateway)
         await ingest.publish("argus.ask.runs", b"")
-        await ingest.flush()
+        await settled(ingest)
         await eventually_async(lambda: len(refused) == 3, within=10)
 
 

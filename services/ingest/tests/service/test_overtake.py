@@ -13,7 +13,7 @@ import pytest
 from argus_contracts.subjects import event_subject, stored_subject
 from argus_local.servers import NatsServer
 from argus_testkit import Database, ServiceProcess, eventually
-from argus_testkit.nats import nats_client
+from argus_testkit.nats import nats_client, settled
 
 FLOOD = 1_500
 
@@ -52,7 +52,7 @@ async def test_a_quiet_user_does_not_wait_for_a_flood(
         for n in range(FLOOD):
             subject = event_subject("lab", "noisy", f"noisy-{n % 40}")
             await client.publish(subject, a_message(f"noisy-{n % 40}", n // 40 * 20))
-        await client.flush()
+        await settled(client)
         for n in range(3):
             await client.jetstream().publish(event_subject("lab", "quiet", "mine"), a_message("mine", n * 20))
         await client.jetstream().publish(event_subject("lab", "quiet", "mine"), b"bad words")

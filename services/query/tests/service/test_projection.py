@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from argus_contracts.subjects import ask_subject
 from argus_local.servers import NatsServer
 from argus_testkit import Database, ServiceProcess
-from argus_testkit.nats import nats_client
+from argus_testkit.nats import nats_client, settled
 
 Event = Callable[..., dict[str, Any]]
 ADA = {"user": "ada", "workspaces": ["lab"]}
@@ -95,7 +95,7 @@ async def test_listeners_are_told_which_runs_moved_and_operators_how_far_it_is(
     query: ServiceProcess, nats: Client, log: Any, event: Event
 ) -> None:
     hints = await nats.subscribe("argus.live.>")
-    await nats.flush()
+    await settled(nats)
     position = 0
     message = None
     while message is None:  # the projector may still be on its way to the broker

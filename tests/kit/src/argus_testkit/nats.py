@@ -107,8 +107,18 @@ async def auth_callout(server: NatsServer, rights: Mapping[str, TokenRights]) ->
     callout = AuthCallout(server.settings.issuer_seed, rights)
     async with nats_client(server, "gateway") as client:
         await client.subscribe("$SYS.REQ.USER.AUTH", cb=callout.answer)
-        await client.flush()
+        await settled(client)
         yield callout
+
+
+async def settled(client: Client) -> None:
+    """The server has taken in all that `client` has published and subscribed so far.
+
+    One `flush()` of nats-py 2.16 does not tell that: it writes its PING at once, past the commands that its flusher
+    still holds. The second PING comes after them.
+    """
+    await client.flush()
+    await client.flush()
 
 
 @contextmanager
