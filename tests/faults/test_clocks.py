@@ -20,6 +20,9 @@ from argus_testkit.faults import LiveCapture, Said, Workload, check, pick, seede
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 SKEWS = {"a day behind": -DAY_S, "a day ahead": DAY_S, "ten minutes ahead": 600.0, "steps back in the middle": 0.0}
 
+FLAGGED = {"a day behind": -1, "a day ahead": 1, "ten minutes ahead": 1, "steps back in the middle": 0}
+"""The sign of the flag. A clock that steps back during a run goes on from where it was (`argus.clock`)."""
+
 
 @pytest.fixture(scope="module")
 def servers_clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
@@ -45,6 +48,11 @@ def get(stack: LocalStack, path: str) -> Any:
 
 def run_of(stack: LocalStack, batch_id: str) -> dict[str, Any]:
     return get(stack, f"/api/batches/{batch_id}")["run"]
+
+
+def flagged(run: dict[str, Any]) -> int:
+    offset = run["clock_offset_s"]
+    return 0 if offset is None else 1 if offset > 0 else -1
 
 
 def status_of(stack: LocalStack, batch_id: str) -> str | None:
@@ -81,6 +89,7 @@ def test_senders_whose_clocks_are_wrong(stack: LocalStack, tmp_path: Path) -> No
                 last_seen = datetime.fromisoformat(run["last_seen_at"])
                 assert abs(datetime.now(UTC) - last_seen) < timedelta(minutes=5), f"{name}: seen by Argus' own clock"
                 assert (run["status"], run["disconnected_since"]) == ("running", None), name
+                assert flagged(run) == FLAGGED[name], f"{name}: the page says it"
             said = Said()
             for work in works.values():
                 part = work.finish()

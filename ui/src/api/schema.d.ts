@@ -1358,6 +1358,8 @@ export interface components {
             batch_id: string;
             /** Because */
             because: components["schemas"]["Because"][];
+            /** Clock Offset S */
+            clock_offset_s: number | null;
             /** Cluster */
             cluster: string | null;
             /** Config */
@@ -1462,6 +1464,8 @@ export interface components {
             attempt: number;
             /** Batch Id */
             batch_id: string;
+            /** Clock Offset S */
+            clock_offset_s: number | null;
             /** Disconnected Since */
             disconnected_since: string | null;
             /** Elapsed S */

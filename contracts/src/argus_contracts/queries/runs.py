@@ -41,6 +41,10 @@ class RunSummary(BaseModel):
     ended_at: datetime | None
     last_seen_at: datetime
     """Argus' clock at the last event of the run."""
+    clock_offset_s: float | None
+    """Set where the sender's clock at its newest event and Argus' clock at the last one it received differ by more than a
+    minute. Above 0: the sender's is ahead. Below: it is behind, or its events come late; never of a run that has
+    ended, because whole runs may be sent days later."""
     elapsed_s: float | None
     host: str | None
     attempt: int

@@ -146,6 +146,20 @@ async def test_silence_shows_as_disconnected_and_beating_without_progress_as_sta
     assert (await ask("get_run", batch_id="silent"))["run"]["disconnected_since"] is None
 
 
+async def test_a_clock_that_is_wrong_by_more_than_a_minute_is_flagged(
+    live: Any, log: Any, ask: Asker, event: Event
+) -> None:
+    stated = datetime.fromisoformat(event("batch_start", "x")["occurred_at"])
+    for batch_id, seconds in (("ahead", -61), ("near", -59), ("late", 59), ("behind", 61), ("sent later", 61)):
+        name = batch_id.replace(" ", "-")
+        log.append([event("batch_start", name)], received_at=stated + timedelta(seconds=seconds))
+    log.append([event("batch_done", "sent-later")], received_at=stated + timedelta(days=1))
+    await live.project()
+    offsets = {run["batch_id"]: run["clock_offset_s"] for run in (await ask("list_runs"))["items"]}
+    assert offsets == {"ahead": 61, "near": None, "late": None, "behind": -61, "sent-later": None}
+    assert (await ask("get_run", batch_id="ahead"))["run"]["clock_offset_s"] == 61
+
+
 async def test_jobs_come_in_natural_order_in_pages_and_are_counted(
     live: Any, log: Any, ask: Asker, event: Event
 ) -> None:

@@ -4,6 +4,7 @@ import type { LiveEvent } from '@/api/live'
 import type { JobSummary } from '@/api/types'
 import { foldSummary, livePoint, lossKey } from '@/features/job/foldJob'
 
+import { clockNotice } from './clockNotice'
 import { bestAndWorst, jobMatrix } from './jobMatrix'
 import { jobsOfMatrix } from './jobsOfMatrix'
 import { matrixLayout, nextPlace } from './matrixLayout'
@@ -29,6 +30,14 @@ describe('best and worst', () => {
     expect(bestAndWorst([done('a', 0.3)])).toEqual({ best: null, worst: null })
     expect(bestAndWorst([done('a', 0.3), done('b', 0.3)])).toEqual({ best: null, worst: null })
     expect(bestAndWorst([done('a', 0.1), done('b', 0.1), done('c', 0.3)])).toEqual({ best: null, worst: 'c' })
+  })
+})
+
+describe('clocks', () => {
+  it('that agree are not spoken of; a fast one is told from what may be late', () => {
+    expect(clockNotice({ clock_offset_s: null })).toBeNull()
+    expect(clockNotice({ clock_offset_s: 600 })).toContain('10 m 0 s ahead')
+    expect(clockNotice({ clock_offset_s: -86_400 })).toContain('1 d 0 h after the time that it states')
   })
 })
 

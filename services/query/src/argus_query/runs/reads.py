@@ -34,6 +34,7 @@ from argus_query.visibility import NotFound, seen_by
 _SQL = load(__package__ or "", "queries.sql")
 _MAX_FACETS = 500
 SILENT_INTERVALS = 3
+CLOCKS_AGREE_S = 60.0
 """A run that is silent for so many heartbeat intervals is disconnected."""
 
 
@@ -141,6 +142,7 @@ def summary_fields(row: dict[str, Any], now: datetime, stall: timedelta) -> dict
         "disconnected_since": last_seen_at if disconnected else None,
         "stalled_since": progressed_at if stalled else None,
         "last_seen_at": last_seen_at,
+        "clock_offset_s": clock_offset_s(row["last_occurred_at"], last_seen_at, going),
         "elapsed_s": elapsed,
         "jobs": jobs,
         "progress": 1.0
@@ -149,6 +151,12 @@ def summary_fields(row: dict[str, Any], now: datetime, stall: timedelta) -> dict
         if expected
         else None,
     }
+
+
+def clock_offset_s(stated: datetime | None, received: datetime, going: bool) -> float | None:
+    """See `RunSummary.clock_offset_s`."""
+    offset = (stated - received).total_seconds() if stated is not None else 0.0
+    return offset if offset > CLOCKS_AGREE_S or (going and offset < -CLOCKS_AGREE_S) else None
 
 
 def dropped_events(row: dict[str, Any]) -> dict[str, int]:
