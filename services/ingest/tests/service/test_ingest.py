@@ -212,7 +212,7 @@ async def test_a_database_that_goes_away_loses_nothing(
     postgres_server.kill()
     for n in range(1, 6):
         await say(nats, "b1", message(points("b1", 10, n * 10), n * 10))
-    assert httpx.get(f"{ingest.url}/healthz", timeout=60).status_code == 200
+    eventually(lambda: httpx.get(f"{ingest.url}/healthz", timeout=60).status_code == 200)
     eventually(lambda: httpx.get(f"{ingest.url}/readyz", timeout=60).status_code == 503)
     postgres_server.start()
     eventually(held_by(own_database, 60))
