@@ -181,7 +181,7 @@ run.finish()
 
 
 def test_killed_right_after_a_call_everything_said_is_on_disk_and_the_next_run_sends_it(
-    broker: Any, far_end: Any, scripts: Any, far_end_of: Any
+    broker: Any, far_end: Any, scripts: Any, far_end_of: Any, until: Any
 ) -> None:
     broker_url = broker.url
     far_end.stop()
@@ -194,15 +194,16 @@ def test_killed_right_after_a_call_everything_said_is_on_disk_and_the_next_run_s
     assert len(scripts.producers()) == 1
     broker.start()
     again = far_end_of(broker)
-    code, _, err = scripts.run(
-        "import argus.sender\nargus.sender.ADOPT_FIRST_S = 0.1\nrun = argus.init(batch_id='next')\ntime.sleep(3)\nrun.finish()",
+    process = scripts.start(
+        "import argus.sender\nargus.sender.ADOPT_FIRST_S = 0.1\nrun = argus.init(batch_id='next')\nsys.stdin.readline()\nrun.finish()",
         ARGUS_URL=broker_url,
     )
-    assert code == 0, err
+    assert until(lambda: len(again.events("job_epoch")) == 1000)
+    _, err = process.communicate("\n", timeout=120)
+    assert process.returncode == 0, err
     scripts.settle(broker_url)
     points = [e for e in again.events("job_epoch") if e["batch_id"] == "killed"]
     assert [point["data"]["epoch"] for point in points] == list(range(1000))
-    assert scripts.producers() == []
 
 
 def test_disabled_is_silent_and_leaves_nothing(scripts: Any) -> None:
