@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 import pytest
@@ -23,6 +23,9 @@ from nats.js.api import StreamConfig
 from argus_contracts.envelope import EventMessage, Stored
 from argus_contracts.registry import parse_event
 from argus_contracts.subjects import EVENTS_STREAM, EVENTS_SUBJECTS, parse_event_subject, partition, stored_subject
+from argus_local.ports import free_port
+from argus_testkit.nats import ANSWER_S
+from argus_testkit.waiting import WITHIN_S
 
 CONFIG = """
 host: 127.0.0.1
@@ -43,20 +46,31 @@ accounts {{
 """
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether `condition` came true within that time."""
+TICKS = """
+import threading
+class Ticks(threading.Thread):
+    'Counts the seconds that this process lives through: while it stands still, so do they.'
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.n = 0
+        self.start()
+    def run(self):
+        while True:
+            time.sleep(0.1)
+            self.n += 1
+    def seconds(self):
+        return self.n / 10
+"""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = WITHIN_S) -> bool:
+    """Whether `condition` came true within that time: a safety net and no promise."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
         time.sleep(0.02)
     return condition()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Broker:
@@ -107,7 +121,7 @@ class FarEnd(threading.Thread):
     async def _read(self) -> None:
         client = Client()
         await client.connect(self.broker.far_url)
-        js = client.jetstream()
+        js = client.jetstream(timeout=ANSWER_S)
         await js.add_stream(StreamConfig(name=EVENTS_STREAM, subjects=[EVENTS_SUBJECTS]))
         inbox = await js.subscribe(EVENTS_SUBJECTS, stream=EVENTS_STREAM, ordered_consumer=True)
         self.ready.set()
@@ -160,7 +174,7 @@ class FarEnd(threading.Thread):
 
     def stop(self) -> None:
         self.ending.set()
-        self.join(5)
+        self.join(WITHIN_S)
 
 
 @pytest.fixture
@@ -176,7 +190,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def far_end(broker: Broker) -> Iterator[FarEnd]:
     end = FarEnd(broker)
     end.start()
-    assert end.ready.wait(10)
+    assert end.ready.wait(WITHIN_S)
     yield end
     end.stop()
 
@@ -186,7 +200,7 @@ def silent_far_end(broker: Broker) -> Iterator[FarEnd]:
     """It takes everything and confirms nothing."""
     end = FarEnd(broker, confirms=False)
     end.start()
-    assert end.ready.wait(10)
+    assert end.ready.wait(WITHIN_S)
     yield end
     end.stop()
 
@@ -200,7 +214,7 @@ def far_end_of() -> Iterator[Callable[[Broker], FarEnd]]:
         end = FarEnd(broker)
         started.append(end)
         end.start()
-        assert end.ready.wait(10)
+        assert end.ready.wait(WITHIN_S)
         return end
 
     yield start
@@ -211,6 +225,8 @@ def far_end_of() -> Iterator[Callable[[Broker], FarEnd]]:
 class Scripts:
     """Runs training scripts as processes of their own."""
 
+    ticks = TICKS
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spool = folder / "spool"
@@ -220,13 +236,15 @@ class Scripts:
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
 
-    def start(self, code: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, code: str, stderr: int | IO[str] = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
+        """A script that wants to be told when to go on reads a line from its stdin."""
         path = self.folder / f"script-{time.monotonic_ns()}.py"
         path.write_text("import argus, os, signal, sys, time\n" + code)
         return subprocess.Popen(
             [sys.executable, str(path)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env={**self.environment, **environment},
             cwd=self.folder,
@@ -235,11 +253,23 @@ class Scripts:
     def run(self, code: str, **environment: str) -> tuple[int, str, str]:
         process = self.start(code, **environment)
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
         return process.returncode, out, err
+
+    def run_until_told(self, code: str, words: str, **environment: str) -> tuple[int, str, str]:
+        """As `run`, of a script that reads a line: it gets one as soon as its stderr has `words`."""
+        path = self.folder / f"stderr-{time.monotonic_ns()}"
+        with path.open("w") as file:
+            process = self.start(code, file, **environment)
+        try:
+            wait_until(lambda: words in path.read_text() or process.poll() is not None)
+            out, _ = process.communicate("\n", timeout=120)
+        finally:
+            process.kill()
+        return process.returncode, out, path.read_text()
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The `argus` command, run as a process."""
@@ -248,20 +278,22 @@ class Scripts:
             capture_output=True,
             text=True,
             env={**self.environment, **environment},
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
-    def settle(self, url: str) -> None:
+    def settle(self, url: str, **environment: str) -> None:
         """Everything is stored: what a busy machine could not send within the 3 s of `finish`, `argus sync` sends."""
-        if self.producers():
-            done = self.command("sync", ARGUS_URL=url)
-            assert done.returncode == 0, done.stderr + done.stdout
+        for _ in range(3):  # it gives up where nothing moves for a while
+            if not self.producers():
+                return
+            done = self.command("sync", ARGUS_URL=url, **environment)
+        assert done.returncode == 0, done.stderr + done.stdout
         assert self.producers() == []
 
     def complaints(self, err: str) -> list[str]:
         """What a script's stderr says, but for how much a busy machine left to be sent later."""
-        return [line for line in err.splitlines() if "events are not sent yet and stay in" not in line]
+        return [line for line in err.splitlines() if "events are not sent yet" not in line]
 
     def producers(self) -> list[Path]:
         return sorted(path for path in self.spool.iterdir() if path.is_dir()) if self.spool.exists() else []

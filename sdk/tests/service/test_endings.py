@@ -55,7 +55,7 @@ def test_the_end_of_a_process_is_told(
         assert "bad loss" in batch["error_report"]
         assert "Traceback" in job["traceback"]
         assert "Traceback" in err, "the script's own traceback must still be printed"
-    assert "argus:" not in err
+    assert not [line for line in scripts.complaints(err) if "argus:" in line]
 
 
 def test_a_sigterm_handler_of_the_script_decides_what_happens(broker: Any, far_end: Any, scripts: Any) -> None:
@@ -84,11 +84,12 @@ def test_sigterm_in_a_storm_of_calls_still_ends_the_run_as_aborted(
         "run = argus.init()\njob = run.job('a')\nwhile True:\n    job.epoch(1, loss=1.0)\n    job.log('x')\n    time.sleep(0.0001)",
         ARGUS_URL=broker.url,
     )
-    assert until(lambda: len(far_end.messages) > 5, 20)
+    assert until(lambda: len(far_end.messages) > 5)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
-    assert until(lambda: len(far_end.events("batch_aborted")) == 1, 5)
+    scripts.settle(broker.url)
+    assert len(far_end.events("batch_aborted")) == 1
 
 
 def test_a_caught_exit_is_no_end(broker: Any, far_end: Any, scripts: Any) -> None:
@@ -126,7 +127,7 @@ with argus.init() as run:
 
 
 def test_after_a_fork_the_child_is_a_producer_of_its_own_and_ends_nothing(
-    broker: Any, far_end: Any, scripts: Any, until: Any
+    broker: Any, far_end: Any, scripts: Any
 ) -> None:
     code, _, err = scripts.run(
         """
@@ -145,18 +146,19 @@ with argus.init(batch_id="forked") as run, run.job("a") as job:
     )
     assert code == 0, err
     scripts.settle(broker.url)
-    assert until(lambda: len(far_end.events("job_epoch")) == 12, 5)
-    by_producer: dict[str, list[int]] = {}
+    assert len(far_end.events("job_epoch")) == 12
+    by_producer: dict[str, dict[int, int]] = {}
     for message in far_end.messages:
         for event in message.events:
-            if event["kind"] == "job_epoch":
-                by_producer.setdefault(str(message.producer_id), []).append(event["data"]["epoch"])
-    assert sorted(by_producer.values()) == [[1, 2], list(range(100, 110))]
+            if event["kind"] == "job_epoch":  # by number, because a message may be sent again
+                by_producer.setdefault(str(message.producer_id), {})[event["seq"]] = event["data"]["epoch"]
+    told = [[epochs[seq] for seq in sorted(epochs)] for epochs in by_producer.values()]
+    assert sorted(told) == [[1, 2], list(range(100, 110))]
     assert [len(far_end.events(kind)) for kind in ("batch_start", "job_done", "batch_done")] == [1, 1, 1]
     assert scripts.producers() == []
 
 
-def test_multiprocessing_children_report_to_the_same_run(broker: Any, far_end: Any, scripts: Any, until: Any) -> None:
+def test_multiprocessing_children_report_to_the_same_run(broker: Any, far_end: Any, scripts: Any) -> None:
     code, _, err = scripts.run(
         """
 import multiprocessing
@@ -174,12 +176,12 @@ run.finish()
     )
     assert code == 0, err
     scripts.settle(broker.url)
-    assert until(lambda: sorted(e["data"]["epoch"] for e in far_end.events("job_epoch")) == [0, 1, 2], 5)
+    assert sorted(event["data"]["epoch"] for event in far_end.events("job_epoch")) == [0, 1, 2]
     assert len(far_end.events("batch_done")) == 1
 
 
 def test_killed_right_after_a_call_everything_said_is_on_disk_and_the_next_run_sends_it(
-    broker: Any, far_end: Any, scripts: Any, until: Any
+    broker: Any, far_end: Any, scripts: Any, far_end_of: Any, until: Any
 ) -> None:
     broker_url = broker.url
     far_end.stop()
@@ -191,18 +193,17 @@ def test_killed_right_after_a_call_everything_said_is_on_disk_and_the_next_run_s
     assert code == -9
     assert len(scripts.producers()) == 1
     broker.start()
-    again = type(far_end)(broker)
-    again.start()
-    code, _, err = scripts.run(
-        "import argus.sender\nargus.sender.ADOPT_FIRST_S = 0.1\nrun = argus.init(batch_id='next')\ntime.sleep(3)\nrun.finish()",
+    again = far_end_of(broker)
+    process = scripts.start(
+        "import argus.sender\nargus.sender.ADOPT_FIRST_S = 0.1\nrun = argus.init(batch_id='next')\nsys.stdin.readline()\nrun.finish()",
         ARGUS_URL=broker_url,
     )
-    assert code == 0, err
+    assert until(lambda: len(again.events("job_epoch")) == 1000)
+    _, err = process.communicate("\n", timeout=120)
+    assert process.returncode == 0, err
     scripts.settle(broker_url)
     points = [e for e in again.events("job_epoch") if e["batch_id"] == "killed"]
     assert [point["data"]["epoch"] for point in points] == list(range(1000))
-    assert scripts.producers() == []
-    again.stop()
 
 
 def test_disabled_is_silent_and_leaves_nothing(scripts: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import pytest
@@ -25,7 +25,7 @@ with argus.init(project="sdk", name="whole", batch_id=sys.argv[1], capture_outpu
         print()
         job.log("careful", level="WARNING")
         sampled = lambda: sum(p.stat().st_size for p in pathlib.Path(os.environ["ARGUS_SPOOL_DIR"]).glob("*/snapshots*"))
-        before, deadline = sampled(), time.monotonic() + 20
+        before, deadline = sampled(), time.monotonic() + 60
         while sampled() == before and time.monotonic() < deadline:  # the machine decides how long the first sample takes
             time.sleep(0.1)
         time.sleep(0.5)
@@ -39,17 +39,18 @@ def address(request: pytest.FixtureRequest, stack: LocalStack) -> str:
     return {"http": stack.url, "nats": nats.url, "ws": nats.websocket_url}[request.param]
 
 
-def everything_is_projected(stack: LocalStack, batch_id: str, until: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def everything_is_projected(stack: LocalStack, batch_id: str, scripts: Any, until: Any, address: str) -> dict[str, Any]:
+    """All that was said, of every class, is in the answers; and here is the run."""
+    scripts.settle(address, ARGUS_TOKEN=stack.credentials.token)
+    with stack.database() as database:
 
-    def ended() -> bool:
-        with stack.client() as client:
-            answer = client.get(f"/api/batches/{batch_id}")
-            found.update(answer.json().get("run", {}) if answer.status_code == 200 else {})
-        return found.get("status") in ("succeeded", "failed", "aborted")
+        def position(query: LiteralString) -> int:
+            return database.execute(query).fetchall()[0][0]
 
-    assert until(ended, 20), found
-    return found
+        end = position("SELECT next_position - 1 FROM log.head")
+        assert until(lambda: position("SELECT position FROM read.projection_positions") >= end)
+    with stack.client() as client:
+        return client.get(f"/api/batches/{batch_id}").json()["run"]
 
 
 def test_by_either_way_the_run_is_there_and_the_spool_is_gone(
@@ -60,7 +61,7 @@ def test_by_either_way_the_run_is_there_and_the_spool_is_gone(
         TRAINING.replace("sys.argv[1]", repr(batch_id)), ARGUS_URL=address, ARGUS_TOKEN=stack.credentials.token
     )
     assert (code, scripts.complaints(err)) == (0, [])
-    run = everything_is_projected(stack, batch_id, until)
+    run = everything_is_projected(stack, batch_id, scripts, until, address)
     assert run["status"] == "succeeded"
     assert run["environment"]["command"][-1].endswith(".py")
     assert run["gaps"] == []
@@ -72,23 +73,26 @@ def test_by_either_way_the_run_is_there_and_the_spool_is_gone(
     assert 0 < job["memory_used_bytes"] < job["memory_total_bytes"]
     by_job = [line["line"] for line in lines if line["job_id"] == "a/b"]
     assert [line for line in by_job if line.startswith("epoch")] == ["epoch 0", "epoch 1", "epoch 2"]
-    assert 1 <= len([line for line in by_job if line.endswith("%")]) <= 3
+    assert 1 <= len([line for line in by_job if line.endswith("%")]) <= 10  # of 50: one a second, and the last
     assert "49 %" in by_job
     assert "careful" in by_job
     if address.startswith("http"):
         assert f"{stack.url}/runs/{batch_id}" in out
-    assert until(lambda: scripts.producers() == [], 1)
+    assert scripts.producers() == []
 
 
 def test_a_wrong_key_is_one_clear_line_and_everything_stays(stack: LocalStack, address: str, scripts: Any) -> None:
-    code, _, err = scripts.run(
-        "with argus.init() as run, run.job('a') as job:\n    job.epoch(1, loss=1.0)\n    time.sleep(1)",
+    code, _, err = scripts.run_until_told(
+        "with argus.init() as run, run.job('a') as job:\n    job.epoch(1, loss=1.0)\n    sys.stdin.readline()",
+        "does not accept",
         ARGUS_URL=address,
         ARGUS_TOKEN="ak_nobody_wrongwrongwrong",
     )
     assert code == 0
-    assert err.count("argus:") == 2, err  # the trouble, and at the end how much is left
-    assert "does not accept this ARGUS_TOKEN" in err
+    trouble, left = [line for line in err.splitlines() if "cannot reach" not in line]  # a busy machine may be slow, too
+    assert trouble.startswith("argus: ")
+    assert "does not accept this ARGUS_TOKEN" in trouble
+    assert "events are not sent yet" in left
     assert len(scripts.producers()) == 1
 
 
@@ -101,7 +105,7 @@ def test_login_keeps_the_key_for_its_owner_and_scripts_find_it(stack: LocalStack
     batch_id = f"login-{uuid4().hex[:8]}"
     code, _, err = scripts.run(f"with argus.init(batch_id={batch_id!r}) as run:\n    run.log('x')")
     assert (code, scripts.complaints(err)) == (0, [])
-    assert everything_is_projected(stack, batch_id, until)["status"] == "succeeded"
+    assert everything_is_projected(stack, batch_id, scripts, until, stack.url)["status"] == "succeeded"
     again = scripts.command("login", stack.url, "--token", stack.credentials.token, "--json")
     assert json.loads(again.stdout)["url"] == stack.url
     assert "token" not in json.loads(again.stdout)
@@ -114,7 +118,7 @@ def test_the_command_shows_what_was_said(stack: LocalStack, scripts: Any, until:
     batch_id = f"cli-{uuid4().hex[:8]}"
     environment = {"ARGUS_URL": stack.url, "ARGUS_TOKEN": stack.credentials.token}
     scripts.run(TRAINING.replace("sys.argv[1]", repr(batch_id)), **environment)
-    everything_is_projected(stack, batch_id, until)
+    everything_is_projected(stack, batch_id, scripts, until, stack.url)
 
     def ask(*arguments: str) -> str:
         done = scripts.command(*arguments, **environment)
@@ -155,15 +159,16 @@ def test_following_a_log_tells_late_lines_too(stack: LocalStack, scripts: Any, u
 
         say("batch_start", "lifecycle", 0, {"name": "late"})
         say("log_line", "log_lines", 0, *lines(0, 1, 9), minute=9)
-        assert until(lambda: len(client.get(f"/api/batches/{batch_id}/log-lines").json().get("lines", [])) == 3, 20)
+        assert until(lambda: len(client.get(f"/api/batches/{batch_id}/log-lines").json().get("lines", [])) == 3)
         environment = {"ARGUS_URL": stack.url, "ARGUS_TOKEN": stack.credentials.token}
-        following = beside.submit(scripts.command, "tail", batch_id, "-f", "--json", **environment)
         streams = "argus_gateway_sse_connections 0.0"
-        assert until(lambda: streams not in client.get("/metrics").text or following.done(), 30)
+        assert until(lambda: streams in client.get("/metrics").text)  # an earlier one is noticed to have gone
+        following = beside.submit(scripts.command, "tail", batch_id, "-f", "--json", **environment)
+        assert until(lambda: streams not in client.get("/metrics").text or following.done())
         say("log_line", "log_lines", 3, *lines(2, 3), minute=2)
         say("log_line", "log_lines", 5, *lines(12), minute=10)
         say("batch_done", "lifecycle", 1, {}, minute=11)
-        done = following.result(60)
+        done = following.result(120)
     told = [json.loads(line) for line in done.stdout.strip().split("\n")]
     assert [line["line_no"] for line in told] == [0, 1, 9, 2, 3, 12], done.stderr
     assert [line["missing_before"] for line in told][3:] == [0, 0, 2]
@@ -173,7 +178,16 @@ def test_following_a_log_tells_late_lines_too(stack: LocalStack, scripts: Any, u
 
 def test_stop_is_asked_for_over_https_without_blocking(stack: LocalStack, scripts: Any) -> None:
     code, out, err = scripts.run(
-        "with argus.init() as run:\n    time.sleep(2)\n    b = time.perf_counter()\n    print(run.stopped, time.perf_counter() - b < 0.001)",
+        """
+def seconds_of_a_look():
+    began = time.perf_counter()
+    run.stopped
+    return time.perf_counter() - began
+
+with argus.init() as run:
+    time.sleep(2)  # it is asked for after a second, in the background
+    print(run.stopped, min(seconds_of_a_look() for _ in range(100)) < 0.001)  # one undisturbed look is enough
+""",
         ARGUS_URL=stack.url,
         ARGUS_TOKEN=stack.credentials.token,
     )

@@ -63,8 +63,8 @@ def test_a_killed_run_leaves_nothing_behind(tmp_path: Path, servers: SharedServe
         family = [keeper, *(child.pid for child in psutil.Process(keeper).children(recursive=True))]
         assert len(family) > 2
         run.send_signal(signal.SIGKILL)
-    eventually(lambda: not folder.exists(), within=15, what="the folder of the killed run is gone")
-    eventually(lambda: not any(psutil.pid_exists(pid) for pid in family), within=15, what="its servers are gone")
+    eventually(lambda: not folder.exists(), what="the folder of the killed run is gone")
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in family), what="its servers are gone")
 
 
 def test_the_run_shares_one_keeper(servers: SharedServers) -> None:

@@ -83,6 +83,14 @@ def test_a_second_stack_gets_other_secrets() -> None:
     assert StackState().model_dump() != StackState().model_dump()
 
 
+def test_free_port_gives_nobody_a_port_that_somebody_else_was_just_given() -> None:
+    """Of 400 of 12,000 ports, half of them in another process, some are the same by chance, nearly always."""
+    code = "from argus_local.ports import free_port\nfor _ in range(200): print(free_port())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    given = [*map(int, other.stdout.split()), *(free_port() for _ in range(200))]
+    assert len(set(given)) == 400
+
+
 def test_free_port_avoids_what_it_is_told() -> None:
     taken = {free_port() for _ in range(20)}
     assert free_port(taken) not in taken

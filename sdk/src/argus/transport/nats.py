@@ -52,6 +52,10 @@ class NatsTransport:
             self._loop.run_until_complete(asyncio.wait_for(self._connect(), 3))
         except ImportError:
             self._failed("ws", "ws:// needs aiohttp: pip install 'argus-sdk[websocket]'", 60)
+        except PermissionError as error:  # named also where the address was in trouble before
+            self._failed(
+                "rights", f"{self._settings.shown_url}: {error}; events are kept in {self._settings.spool_dir}"
+            )
         except (NatsError, OSError, TimeoutError, RuntimeError, ValueError) as error:
             said = str(error).lower()
             if "authorization" in said or "authentication" in said or "expired" in said:
@@ -141,7 +145,7 @@ class NatsTransport:
                     return
         self.workspace, self.user = os.environ.get("ARGUS_WORKSPACE"), os.environ.get("ARGUS_USER")
         if not (self.workspace and self.user):
-            raise OSError("this key may not publish events of any user")
+            raise PermissionError("this key may not publish events of any user")
 
     async def _publish_all(self, client: Client, messages: list[tuple[str, bytes]]) -> list[Fate]:
         # A request on a connection that breaks may never return: nats-py leaves it waiting. `_on_lost` ends it.

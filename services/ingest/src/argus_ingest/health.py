@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 
 import orjson
 from faststream.asgi import AsgiResponse, get
@@ -31,6 +30,28 @@ SQL = statements("log")
 logger = logging.getLogger(__name__)
 
 
+class Silence:
+    """How long nothing has moved although there was work, counted in looks CHECK_EVERY_S apart.
+
+    Looks and not a clock: to whoever was frozen himself (a laptop that slept, a machine that stood still) the whole of that
+    time would look like somebody else's silence.
+    """
+
+    def __init__(self) -> None:
+        self._activity: float | None = None
+        self._looks = 0
+
+    def seconds(self, activity: float) -> float:
+        """At least so long, by this look, there has been work and `activity` has stayed the same."""
+        self._looks = self._looks + 1 if activity == self._activity else 0
+        self._activity = activity
+        return self._looks * CHECK_EVERY_S
+
+    def forget(self) -> None:
+        """There is no work, or nobody could look."""
+        self._activity, self._looks = None, 0
+
+
 class Health:
     """Looks at ingest from outside its loop: is it connected, and does it move while there is work?"""
 
@@ -40,6 +61,7 @@ class Health:
         self._receiver = receiver
         self._measures = measures
         self.jetstream: JetStreamContext | None = None
+        self._silence = Silence()
         self._passed_over: int | None = None
         """The first message of the stream at the last look, if the durable had passed it over."""
 
@@ -84,19 +106,23 @@ class Health:
                 if (reason := await self._why_restart(self.jetstream)) is not None:
                     return reason
             except JetStreamError as error:
+                self._silence.forget()
                 logger.warning("cannot look after the stream %s: %s", EVENTS_STREAM, error)
             except (TimeoutError, NatsError):
                 # Not connected: the client reconnects for ever, and ends the process when it gives up.
-                continue
+                self._silence.forget()
 
     async def _why_restart(self, jetstream: JetStreamContext) -> str | None:
         stream, durable = await ensure_stream_and_consumer(jetstream, self._settings)
         self._measures.pending.set(durable.num_pending or 0)
-        quiet = time.monotonic() - self._receiver.last_activity
-        if self._receiver.busy and quiet > STUCK_S:
-            return f"one commit has been going on for {quiet:.0f} s"
-        if not self._receiver.busy and durable.num_pending and quiet > SILENT_S:
-            return f"{durable.num_pending} messages wait and none came for {quiet:.0f} s"
+        if not (self._receiver.busy or durable.num_pending):
+            self._silence.forget()
+        else:
+            quiet = self._silence.seconds(self._receiver.last_activity)
+            if self._receiver.busy and quiet >= STUCK_S:
+                return f"one commit has been going on for {quiet:.0f} s"
+            if not self._receiver.busy and quiet >= SILENT_S:
+                return f"{durable.num_pending} messages wait and none came for {quiet:.0f} s"
         if durable.ack_floor and stream.state.last_seq < durable.ack_floor.stream_seq:
             await self._make_durable_anew(
                 jetstream, f"it stands behind the end of the stream at {stream.state.last_seq}"

@@ -115,6 +115,8 @@ async def _shadow(url: str, schema: str, models: Sequence[ReadModel]) -> AsyncIt
             shadow.forget()
             if not writer.broken:
                 await drop_schema(writer, schema)
+                # Now, and not when Postgres notices that we are gone: the next command may come before that.
+                await writer.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
 
 
 @dataclass(slots=True)

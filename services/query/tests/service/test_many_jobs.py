@@ -31,7 +31,7 @@ async def live(database: Database, log: Any, open_live: Any) -> AsyncIterator[An
 async def ask(database: Database) -> AsyncIterator[Ask]:
     """`await ask(question, **fields)`: the bytes of the envelope."""
     pool = new_pool(database.query_url, 1)
-    await pool.open()
+    await pool.open(wait=True, timeout=60)
     answers = Answers(pool, timedelta(minutes=15))
 
     async def answer(name: str, **fields: Any) -> bytes:

@@ -95,6 +95,7 @@ async def test_fields_that_no_contract_knows_may_hold_anything(
         assert await live.rows("SELECT slice, kind, traceback FROM read.projection_failures") == []
         pool = new_pool(database.query_url, 1)
         async with pool:
+            await pool.wait(60)
             answers = Answers(pool, timedelta(minutes=15))
             for name, about in (("list_runs", {}), ("get_run", {"batch_id": "b1"}), ("list_hosts", {}),
                                 ("get_job", {"batch_id": "b1", "job_id": "j"})):  # fmt: skip

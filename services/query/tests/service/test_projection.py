@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from argus_contracts.subjects import ask_subject
 from argus_local.servers import NatsServer
-from argus_testkit import Database, ServiceProcess
+from argus_testkit import Database, ServiceProcess, eventually_async
 from argus_testkit.nats import nats_client, settled
 
 Event = Callable[..., dict[str, Any]]
@@ -38,8 +38,18 @@ def query(
 
 
 async def ask(nats: Client, name: str, **fields: Any) -> dict[str, Any]:
-    reply = await nats.request(ask_subject(name), orjson.dumps({"viewer": ADA, **fields}), timeout=10)
+    reply = await nats.request(ask_subject(name), orjson.dumps({"viewer": ADA, **fields}), timeout=60)
     return orjson.loads(reply.data)
+
+
+async def projected(nats: Client, position: int) -> None:
+    """The live tables are as far as `position`: an answer itself waits for it for 2 s only."""
+
+    async def is_there() -> bool:
+        reply = await nats.request(ask_subject("get_position"), b"{}", timeout=60)
+        return orjson.loads(reply.data)["answer"]["projected"] >= position
+
+    await eventually_async(is_there, what=f"position {position} is projected")
 
 
 async def test_a_training_run_shows_in_every_answer(
@@ -53,6 +63,7 @@ async def test_a_training_run_shows_in_every_answer(
         event("resource_snapshot", "b1", "lr=0.1", at=8, gpus=[{"index": 0, "util_pct": 50.0, "memory_used_bytes": 7}]),
         event("log_line", "b1", "lr=0.1", at=9, line="hello", line_no=0),
     ])  # fmt: skip
+    await projected(nats, position)
     runs = (await ask(nats, "list_runs", after=position))["answer"]
     assert [run["name"] for run in runs["items"]] == ["digits"]
     assert runs["position"] == position
@@ -87,7 +98,7 @@ async def test_a_training_run_shows_in_every_answer(
     kinds = [e["kind"] for e in replayed["events"] if e["topic"].startswith("job:")]
     assert len(kinds) == 10
     assert [e["kind"] for e in replayed["events"] if e["topic"] == "dashboard"] == ["batch_start", "env_snapshot"]
-    where = orjson.loads((await nats.request(ask_subject("get_position"), b"{}")).data)["answer"]
+    where = orjson.loads((await nats.request(ask_subject("get_position"), b"{}", timeout=60)).data)["answer"]
     assert (where["projected"], where["lag_events"]) == (position, 0)
 
 
@@ -104,8 +115,8 @@ async def test_listeners_are_told_which_runs_moved_and_operators_how_far_it_is(
             message = await hints.next_msg(timeout=2)
     assert message.subject == "argus.live.a=2Eb"
     assert orjson.loads(message.data)["batch_id"] == "a.b"
-    await ask(nats, "list_runs", after=position)
-    async with httpx.AsyncClient() as http:
+    await projected(nats, position)
+    async with httpx.AsyncClient(timeout=60) as http:
         ready = (await http.get(f"{query.url}/readyz")).json()
         metrics = (await http.get(f"{query.url}/metrics")).text
     assert (ready["ready"], ready["projected"], ready["failures"]) == (True, position, {})

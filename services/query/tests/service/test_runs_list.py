@@ -18,6 +18,8 @@ from argus_testkit import Database
 
 Event = Callable[..., dict[str, Any]]
 N_RUNS = 120
+NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
+"""Of every question, so that a run which is heard of still is, however long the questions take."""
 WORKSPACES = ("lab", "office", "attic")
 VIEWERS = (
     Viewer(user="ada", workspaces=["lab"]),
@@ -48,7 +50,7 @@ async def many_runs(live: Any, log: Any, event: Event, random: Random) -> None:
             [start, event(end, batch, at=at + 1)] if end else [start],
             workspace=random.choice(WORKSPACES),
             user=random.choice(["ada", "bob", "eve", "zoe"]),
-            received_at=datetime.now(UTC) - timedelta(minutes=2 if n % 2 else 0),
+            received_at=NOW - timedelta(minutes=2 if n % 2 else 0),
         )
     await live.project()
 
@@ -61,7 +63,7 @@ async def asked(live: Any, **fields: Any) -> list[RunSummary]:
         question = ListRuns(cursor=cursor, **fields)
         async with live.writer.transaction():
             await live.writer.execute("SET LOCAL search_path = read")
-            page = await list_runs(live.writer, question, 0, datetime.now(UTC), timedelta(minutes=15))
+            page = await list_runs(live.writer, question, 0, NOW, timedelta(minutes=15))
         found += page.items
         cursor = page.next_cursor
         assert len(page.items) == question.limit or cursor is None
@@ -133,7 +135,7 @@ async def test_a_page_takes_three_statements_at_most(
             await live.writer.execute("SET LOCAL search_path = read")
             statements.clear()
             question = ListRuns(viewer=root, limit=5, **wanted)
-            await list_runs(live.writer, question, 0, datetime.now(UTC), timedelta(minutes=15))
+            await list_runs(live.writer, question, 0, NOW, timedelta(minutes=15))
             assert len(statements) == most, (wanted, statements)
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import nats
@@ -18,8 +19,13 @@ import nkeys
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from argus_contracts.subjects import EVENTS_STREAM
 from argus_local.nats import ACCOUNT, issuer_public_key
 from argus_local.servers import NatsServer
+from argus_testkit.waiting import eventually_async
+
+ANSWER_S = 30.0
+"""How long JetStream may take for an answer: a safety net, where nats-py gives up after 5 s."""
 
 
 @asynccontextmanager
@@ -29,6 +35,7 @@ async def nats_client(server: NatsServer, user: str = "admin", **options: Any) -
     client = await nats.connect(
         settings.url, user=user, password=settings.passwords[user], inbox_prefix=f"_INBOX_{user}".encode(), **options
     )
+    client.jetstream = partial(client.jetstream, timeout=ANSWER_S)
     try:
         yield client
     finally:
@@ -109,6 +116,18 @@ async def auth_callout(server: NatsServer, rights: Mapping[str, TokenRights]) ->
         await client.subscribe("$SYS.REQ.USER.AUTH", cb=callout.answer)
         await settled(client)
         yield callout
+
+
+async def drained(client: Client, stream: str = EVENTS_STREAM) -> None:
+    """Every message of the work queue `stream` is acknowledged: whoever reads it has dealt with all that was said so far.
+
+    Its effects may show a moment earlier. Until then it may be delivered once more.
+    """
+
+    async def is_empty() -> bool:
+        return (await client.jetstream().stream_info(stream)).state.messages == 0
+
+    await eventually_async(is_empty, within=120, what=f"the stream {stream} is empty")  # more than two `ack_wait`
 
 
 async def settled(client: Client) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from argus_local.browser import Browser, NoBrowser, find_browser
 from argus_local.servers import NatsServer, PostgresServer, S3Server
@@ -26,6 +27,11 @@ from argus_testkit.stack import LocalStack
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
+
+settings.register_profile("argus", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long a machine takes for an example says nothing about what is tested. The rest is as Hypothesis chooses (in CI: the
+same examples in every run)."""
+settings.load_profile("argus")
 
 StartService = Callable[..., ServiceProcess]
 StartStack = Callable[..., LocalStack]
@@ -113,7 +119,7 @@ def start_service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[St
         env: Mapping[str, str],
         args: Sequence[str] | None = None,
         ready: bool = True,
-        within: float = 30.0,
+        within: float = 60.0,
     ) -> ServiceProcess:
         service = ServiceProcess(command, env, tmp_path, args)
         started.append(service)

@@ -39,8 +39,7 @@ def new_postgres(folder: Path) -> PostgresServer:
 
 def new_nats(folder: Path, websocket: bool = True) -> NatsServer:
     """A nats-server that is not started yet, with the users and permissions of a real installation."""
-    first, second = free_port(), free_port()
-    settings = NatsSettings(folder, first, second, free_port({first, second}) if websocket else None)
+    settings = NatsSettings(folder, free_port(), free_port(), free_port() if websocket else None)
     if containers_asked_for():
         from argus_testkit.containers import NatsContainerServer
 

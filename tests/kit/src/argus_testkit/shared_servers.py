@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ def join() -> SharedServers:
     with locked(folder):
         mark = _mark(folder)
         mark.parent.mkdir(exist_ok=True)
-        mark.write_text(_identity(os.getpid()))
+        fresh = folder / f"{mark.name}.new"  # the keeper looks at marks without asking: it must not see half of one
+        fresh.write_text(_identity(os.getpid()))
+        fresh.rename(mark)
         facts = folder / "servers.json"
         if not (facts.exists() and _alive(folder / "keeper.pid")):
             _remove_leftovers(folder)
@@ -138,5 +140,18 @@ def _alive(mark: Path) -> bool:
 def _remove_leftovers(ours: Path) -> None:
     """Folders of earlier runs whose keeper was killed, and that nobody uses, are gone."""
     for folder in ours.parent.glob(f"{PREFIX}*"):
-        if folder != ours and folder.is_dir() and not _alive(folder / "keeper.pid") and not living_users(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder != ours and folder.is_dir() and not _alive(folder / "keeper.pid"):
+            with suppress(OSError), _locked_now(folder):
+                if not _alive(folder / "keeper.pid") and not living_users(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked_now(folder: Path) -> Iterator[None]:
+    """As `locked`. OSError where somebody else has the lock: he is about to start his servers there."""
+    descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

@@ -8,44 +8,52 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import httpx
+
 T = TypeVar("T")
+WITHIN_S = 60.0
+"""A safety net and no promise: whoever waits for less says so, and why."""
 _PAUSE_SECONDS = 0.02
+_NOT_YET = (AssertionError, OSError, httpx.TransportError)
 
 
 class NeverHappened(AssertionError):
     """The condition was still false at the deadline; the message has its last answer or error."""
 
 
-def eventually(predicate: Callable[[], T], within: float = 10.0, what: str = "") -> T:
-    """The first truthy answer of `predicate`. An AssertionError or an OSError inside counts as "not yet".
+def eventually(predicate: Callable[[], T], within: float = WITHIN_S, what: str = "") -> T:
+    """The first truthy answer of `predicate`. An AssertionError or a failed connection inside counts as "not yet".
 
-    within: seconds. what: a few words for the message when it never happens.
+    within: seconds; it is asked at least once after them, however long this process stood still meanwhile. what: a few
+    words for the message when it never happens.
     """
     deadline, last = time.monotonic() + within, None
     while True:
+        late = time.monotonic() > deadline
         try:
             last = predicate()
             if last:
                 return last
-        except (AssertionError, OSError) as error:
+        except _NOT_YET as error:
             last = error
-        if time.monotonic() > deadline:
+        if late:
             raise _never(predicate, within, what, last)
         time.sleep(_PAUSE_SECONDS)
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: float = 10.0, what: str = "") -> T:
+async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: float = WITHIN_S, what: str = "") -> T:
     """As `eventually`, for code inside an event loop; `predicate` may be a coroutine function or plain."""
     deadline, last = time.monotonic() + within, None
     while True:
+        late = time.monotonic() > deadline
         try:
             answer = predicate()
             last = await answer if inspect.isawaitable(answer) else answer
             if last:
                 return last  # type: ignore[return-value]
-        except (AssertionError, OSError) as error:
+        except _NOT_YET as error:
             last = error
-        if time.monotonic() > deadline:
+        if late:
             raise _never(predicate, within, what, last)
         await asyncio.sleep(_PAUSE_SECONDS)
 

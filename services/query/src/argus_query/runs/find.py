@@ -38,14 +38,14 @@ _NEWEST, _NEWEST_OF_ALL = _statement("newest_page", _SOME), _statement("newest_p
 _BY_WORDS = _statement("page_by_words", "")
 
 
-async def find_page(connection: AsyncConnection[Any], question: ListRuns) -> list[str]:
-    """The `batch_id`s, one more than the limit where there are more. Errors: `BadCursor`."""
+async def find_page(connection: AsyncConnection[Any], question: ListRuns, now: datetime) -> list[str]:
+    """The `batch_id`s, one more than the limit where there are more. `now`: who is silent by then. Errors: `BadCursor`."""
     visible = _visible(question)
     if visible == []:
         return []
     # Of several workspaces a user is in few: the user's own range of an index is shorter than one range in each of them.
     as_one = visible is None or (question.user is not None and len(visible) > 1)
-    wanted = _parameters(question, visible, as_one)
+    wanted = {**_parameters(question, visible, as_one), "now": now}
     if wanted["text"] is None and wanted["label"] is None:
         cursor = await connection.execute(_PLAIN_OF_ALL if as_one else _PLAIN, wanted)
         return [row[0] async for row in cursor]

@@ -5,7 +5,7 @@
     (%(status)s::text IS NULL OR status = %(status)s)
 AND (%(statuses)s::text[] IS NULL OR status = ANY (%(statuses)s))
 AND (NOT %(disconnected)s OR status = ANY (%(connected)s)
-     OR coalesce(last_seen_at, sort_at) < now() - 3 * heartbeat_interval_s * interval '1 second')
+     OR coalesce(last_seen_at, sort_at) < %(now)s - 3 * heartbeat_interval_s * interval '1 second')
 AND (%(project)s::text IS NULL OR project = %(project)s)
 AND (%(user)s::text IS NULL OR user_name = %(user)s)
 AND (%(type)s::text IS NULL OR type = %(type)s)

@@ -43,7 +43,7 @@ async def list_runs(
 ) -> RunList:
     """`now`: Argus' clock. `stall`: how long a run may beat without progress."""
     cursor = connection.cursor(row_factory=dict_row)
-    await cursor.execute(_SQL["list_runs"], [await find_page(connection, question)])
+    await cursor.execute(_SQL["list_runs"], [await find_page(connection, question, now)])
     rows = await cursor.fetchall()
     items = [RunSummary(**summary_fields(row, now, stall)) for row in rows[: question.limit]]
     page = rows[: n_that_fit([item.model_dump_json() for item in items])]
