@@ -113,7 +113,7 @@ def start_service(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[St
         env: Mapping[str, str],
         args: Sequence[str] | None = None,
         ready: bool = True,
-        within: float = 30.0,
+        within: float = 60.0,
     ) -> ServiceProcess:
         service = ServiceProcess(command, env, tmp_path, args)
         started.append(service)

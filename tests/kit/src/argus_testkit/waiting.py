@@ -10,34 +10,41 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _PAUSE_SECONDS = 0.02
+_WITHIN_SECONDS = 30.0
+"""Only a safety net: whoever waits goes on as soon as the condition is true."""
 
 
 class NeverHappened(AssertionError):
     """The condition was still false at the deadline; the message has its last answer or error."""
 
 
-def eventually(predicate: Callable[[], T], within: float = 10.0, what: str = "") -> T:
+def eventually(predicate: Callable[[], T], within: float = _WITHIN_SECONDS, what: str = "") -> T:
     """The first truthy answer of `predicate`. An AssertionError or an OSError inside counts as "not yet".
 
-    within: seconds. what: a few words for the message when it never happens.
+    within: seconds, then one last look: a tester that was stopped for longer has missed nothing. what: a few words for the
+    message when it never happens.
     """
     deadline, last = time.monotonic() + within, None
     while True:
+        is_last_look = time.monotonic() > deadline
         try:
             last = predicate()
             if last:
                 return last
         except (AssertionError, OSError) as error:
             last = error
-        if time.monotonic() > deadline:
+        if is_last_look:
             raise _never(predicate, within, what, last)
         time.sleep(_PAUSE_SECONDS)
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: float = 10.0, what: str = "") -> T:
+async def eventually_async(
+    predicate: Callable[[], Awaitable[T] | T], within: float = _WITHIN_SECONDS, what: str = ""
+) -> T:
     """As `eventually`, for code inside an event loop; `predicate` may be a coroutine function or plain."""
     deadline, last = time.monotonic() + within, None
     while True:
+        is_last_look = time.monotonic() > deadline
         try:
             answer = predicate()
             last = await answer if inspect.isawaitable(answer) else answer
@@ -45,7 +52,7 @@ async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: fl
                 return last  # type: ignore[return-value]
         except (AssertionError, OSError) as error:
             last = error
-        if time.monotonic() > deadline:
+        if is_last_look:
             raise _never(predicate, within, what, last)
         await asyncio.sleep(_PAUSE_SECONDS)
 
