@@ -16,26 +16,36 @@ from typing import Any
 import nkeys
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import UnexpectedEOF
 
 from argus_local.nats import ACCOUNT, issuer_public_key
 from argus_local.servers import NatsServer
 
 CONNECT_SECONDS = 4
-"""Less than the 5 s after which the server gives up on whoever has not been let in: nats-py 2.16 takes the end of such a
-connection for an answer, and a client that was reconnecting then believes for minutes that it is connected."""
+"""Less than the 5 s after which the server gives up on whoever has not been let in."""
 
 
 class TidyClient(Client):
     """nats-py 2.16 forgets to close the socket of a connection that the server refuses: whoever collects it then is warned,
-    and warnings are errors here."""
+    and warnings are errors here. And where the server gives up on a connection that it has not let in within 5 s, nats-py takes
+    that for an answer, and believes for minutes that it is connected."""
 
     async def _process_connect_init(self) -> None:
         try:
             await super()._process_connect_init()
         except BaseException:
-            if self._transport is not None:
-                self._transport.close()
+            self._forget_socket()
             raise
+        if not self.is_connected:
+            for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+                if task is not None:
+                    task.cancel()
+            self._forget_socket()
+            raise UnexpectedEOF
+
+    def _forget_socket(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
 
 async def connect(url: str, **options: Any) -> Client:
