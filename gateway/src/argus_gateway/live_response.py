@@ -129,6 +129,9 @@ class LiveResponse(Response):
         )
         try:
             answer = orjson.loads(await self._parts.asker.ask(question))
+            if waker.check_rights:  # the question was asked with rights that have changed since: it is asked anew
+                waker.event.set()
+                return
         except Unavailable:
             self._parts.metrics.replays.labels("failed").inc()
             # Not the position watcher's work: it wakes nobody while nothing new is projected. And less at once, and ever

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -67,8 +68,13 @@ class NatsConnection:
         return self._client is not None and self._client.is_connected
 
     async def subscribe(self, subject: str, react: Callable[[Msg], Awaitable[None]], queue: str = "") -> Subscription:
-        """`react` gets every message; the subscription survives reconnects. Not more than 64 MiB wait for it."""
-        return await self.client.subscribe(subject, queue=queue, cb=react, pending_bytes_limit=64 * 1024 * 1024)
+        """`react` gets every message from now on; the subscription survives reconnects. Not more than 64 MiB wait for it."""
+        client = self.client
+        subscription = await client.subscribe(subject, queue=queue, cb=react, pending_bytes_limit=64 * 1024 * 1024)
+        with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):  # cut: reconnecting says it anew
+            await client.flush()  # nats-py writes this ping past the commands that it still holds
+            await client.flush()
+        return subscription
 
     async def round_trip(self) -> None:
         """The server has answered a ping, and does not say that it acknowledges what is not on its disk."""

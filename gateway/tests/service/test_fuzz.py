@@ -76,6 +76,10 @@ FIELDS = st.sampled_from(["kind", "event_id", "batch_id", "job_id", "attempt", "
                           "producer_id", "class", "first_seq", "schema_version", "event_type", "timestamp", "source"])  # fmt: skip
 VALUES = JSON | st.sampled_from(["job_epoch", "log_line", "batch_start", "1.1", "b1", "2026-11-21T03:00:00Z", "lifecycle", 2, "p",
                                  "0190a1b2-0000-7000-8000-000000000001", {"line": "x"}, {"metrics": {"a": 1.0}}])  # fmt: skip
+CALM = [
+    HealthCheck.function_scoped_fixture,
+    HealthCheck.too_slow,
+]  # how fast examples are made says how busy the machine is
 EVENTISH = st.dictionaries(FIELDS, VALUES, max_size=10)
 
 
@@ -85,7 +89,7 @@ EVENTISH = st.dictionaries(FIELDS, VALUES, max_size=10)
     | st.lists(EVENTISH, max_size=5)
     | st.fixed_dictionaries({"events": st.lists(EVENTISH, max_size=4)})
 )
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=CALM)
 def test_posted_nonsense_is_refused_or_taken_and_never_a_fault(door, body):
     client = getattr(door, "fuzz_client", None) or door.client(door.admin["token"])
     door.fuzz_client = client
@@ -96,7 +100,7 @@ def test_posted_nonsense_is_refused_or_taken_and_never_a_fault(door, body):
 
 
 @given(content=st.binary(max_size=200))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=CALM)
 def test_posted_bytes_are_refused(door, content):
     client = getattr(door, "fuzz_client", None) or door.client(door.admin["token"])
     door.fuzz_client = client

@@ -111,7 +111,7 @@ def broken_https_door(door, start_service, run_create_admin, database) -> Iterat
     )
     with database.connect() as connection:
         connection.execute("ALTER TABLE identity.api_keys RENAME TO somewhere_else")
-    with httpx.Client(base_url=gateway.url, headers={"Host": "argus.example"}, timeout=15) as client:
+    with httpx.Client(base_url=gateway.url, headers={"Host": "argus.example"}, timeout=60) as client:
         yield client, json.loads(made.stdout)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 import urllib.parse
 
 import httpx
@@ -14,16 +13,27 @@ import pytest
 LONG = 200 * 1024
 
 
-def exchange(door, *parts: bytes, pause_s: float = 0.0) -> tuple[int, dict[str, str], bytes]:
-    """Everything is written before anything is read, as a browser does it: a reset would lose the answer."""
+def exchange(door, *parts: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Everything is written before anything is read, as a browser does it: a reset would lose the answer.
+
+    The gateway listens on for 2 s only: who was stopped for longer reads what has come, like any client.
+    """
     place = urllib.parse.urlsplit(door.url)
-    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
-        for part in parts:
-            connection.sendall(part)
-            time.sleep(pause_s)
-        answer = b""
-        while data := connection.recv(65536):
-            answer += data
+    answer = b""
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+        except ConnectionError:
+            answer = connection.recv(65536)
+            if not answer:
+                raise
+        try:
+            while data := connection.recv(65536):
+                answer += data
+        except ConnectionError:
+            if not answer:
+                raise
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
@@ -64,7 +74,7 @@ def test_it_is_one_clear_problem(door, request_bytes, status):
 
 
 def test_a_client_library_reads_the_answer(door):
-    answer = httpx.get(f"{door.url}/api/batches", params={"search": "x" * 60_000}, timeout=20)
+    answer = httpx.get(f"{door.url}/api/batches", params={"search": "x" * 60_000}, timeout=60)
     assert (answer.status_code, answer.json()["code"]) == (414, "address_too_long")
 
 
@@ -87,7 +97,7 @@ def test_garbage_behind_a_request_does_not_garble_its_answer(door):
     token = door.admin["token"].encode()
     good = b"GET /api/auth/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
     place = urllib.parse.urlsplit(door.url)
-    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
         connection.sendall(good + b"\x00\x01garbage\r\n\r\n")
         answer = b""
         while data := connection.recv(65536):

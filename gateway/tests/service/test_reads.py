@@ -28,7 +28,8 @@ def run(door, event):
     events += [event("log_line", batch, job_id=JOB, data={"line": f"line <b>{n}</b>", "line_no": n}) for n in range(30)]
     assert key.post("/api/events/batch", json=events).json()["accepted"] == len(events)
     eventually(lambda: key.get(f"/api/batches/{batch}/log-lines").json().get("lines", [])[29:], within=60)
-    eventually(lambda: key.get(f"/api/batches/{batch}/jobs").json()["items"][0]["epoch"] == 19, within=60)
+    jobs = f"/api/batches/{batch}/jobs"
+    eventually(lambda: [job["epoch"] for job in key.get(jobs).json().get("items", [])] == [19], within=60)
     return {"batch": batch, "person": person, "key": key}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import subprocess
 import sys
 import threading
@@ -31,16 +32,16 @@ def forgotten_sockets() -> Iterator[None]:
 class OpenStream:
     """A live stream, read in a thread until the gateway ends it."""
 
-    def __init__(self, client: httpx.Client, topics: str) -> None:
+    def __init__(self, client: httpx.Client, topics: str, **more: str) -> None:
         self.text, self.ended = "", threading.Event()
         self._stop = False
-        self._thread = threading.Thread(target=self._read, args=(client, topics), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(client, {"topics": topics, **more}), daemon=True)
         self._thread.start()
-        eventually(lambda: "event: status" in self.text, within=30, what="the stream is open")
+        eventually(lambda: "\nid: " in self.text, within=60, what="the stream is open, and knows from where on")
 
-    def _read(self, client: httpx.Client, topics: str) -> None:
+    def _read(self, client: httpx.Client, params: dict[str, str]) -> None:
         with contextlib.suppress(httpx.HTTPError):
-            with client.stream("GET", "/api/stream", params={"topics": topics}, timeout=20) as answer:
+            with client.stream("GET", "/api/stream", params=params, timeout=60) as answer:
                 for line in answer.iter_lines():
                     self.text += line + "\n"
                     if self._stop:
@@ -49,7 +50,7 @@ class OpenStream:
 
     def close(self) -> None:
         self._stop = True
-        self._thread.join(15)
+        self._thread.join(60)
 
 
 class Someone:
@@ -165,6 +166,30 @@ def test_an_open_stream_goes_silent_for_who_is_thrown_out_or_no_longer_administe
             stream.close()
 
 
+def test_what_was_asked_with_rights_that_have_ended_since_is_not_told(door, someone, event):
+    """The question was on its way when its asker was thrown out, and was answered afterwards."""
+    former = door.new_person(someone.workspace)
+    since = re.findall("^id: ([0-9]+)$", someone.by_key.text, re.MULTILINE)[-1]
+    said = event("job_start", someone.batch, job_id="before")
+    assert someone.key.post("/api/events", json=said).status_code == 200
+    eventually(lambda: "before" in someone.by_key.text, within=100)
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'read.projection_swaps'::regclass AND NOT granted"
+    with door.database.connect() as connection, connection.transaction():
+        connection.execute(
+            "LOCK TABLE read.projection_swaps IN ACCESS EXCLUSIVE MODE"
+        )  # query does not answer meanwhile
+        stream = OpenStream(former.client, f"batch:{someone.batch}", last_event_id=since)
+        eventually(lambda: door.sql(waiting)[0][0], what="the question is with query")
+        gone = someone.root.delete(f"/api/workspaces/{someone.workspace}/members/{former.name}")
+        assert gone.status_code == 204
+    try:
+        n_said = stream.text.count("event: status")
+        eventually(lambda: stream.text.count("event: status") > n_said + 1, within=60)
+        assert "before" not in stream.text
+    finally:
+        stream.close()
+
+
 def test_a_lowered_role_counts_with_the_next_request(door):
     root = door.client(door.admin["token"])
     workspace = door.new_workspace()
@@ -212,7 +237,7 @@ def test_it_does_not_start_with_a_weak_secret_or_an_unnamed_open_door(door, monk
 def test_the_process_says_so_and_ends(door):
     environment = {**door.gateway.whole_env, "ARGUS_NATS_PASSWORD": "argus"}
     command = [str(Path(sys.executable).parent / "argus-gateway"), "run"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().startswith("argus-gateway: ARGUS_NATS_PASSWORD is too s")
 

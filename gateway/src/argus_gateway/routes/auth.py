@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from argus_contracts.errors import Unavailable
 from argus_gateway.auth import SignedIn, client_address, refuse_other_origins
 from argus_gateway.bodies import Login, Me, Membership
 from argus_gateway.identity.caller import Caller
@@ -23,7 +24,12 @@ async def login(request: Request, response: Response, body: Login, parts: AllPar
     account = (body.username.lower(), address)
     parts.rates.sign_in.check(account, "attempts to sign in")  # before the work, so that parallel guesses count too
     parts.rates.sign_in_address.check(address, "attempts to sign in")
-    token = await parts.sessions.sign_in(body.username, body.password, address)
+    try:
+        token = await parts.sessions.sign_in(body.username, body.password, address)
+    except Unavailable:
+        parts.rates.sign_in.forgive(account)  # nobody has looked at the password: that was no attempt
+        parts.rates.sign_in_address.forgive(address)
+        raise
     parts.metrics.sign_ins.labels("done" if token else "refused").inc()
     caller = await parts.sessions.caller_of(token, address) if token else None
     if token is None or caller is None:

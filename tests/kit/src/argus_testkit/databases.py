@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from argus_local.database import ROLES, create_database, url_for
+from argus_testkit.waiting import eventually
 
 TEMPLATE = "argus_template"
 _numbers = itertools.count(1)
@@ -54,4 +55,13 @@ def cloned_database(admin_url: str, passwords: dict[str, str]) -> Iterator[Datab
         )
     finally:
         with psycopg.connect(admin_url, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            eventually(lambda: _dropped(admin, name), within=60, what=f"{name} is dropped")
+
+
+def _dropped(admin: psycopg.Connection, name: str) -> bool:
+    """False: a session that was told to end has not ended within the 5 s for which PostgreSQL waits."""
+    try:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except errors.ObjectInUse:
+        return False
+    return True

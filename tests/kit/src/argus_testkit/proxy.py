@@ -25,7 +25,7 @@ Direction = Literal["up", "down"]
 """up: from the client to the server."""
 _CHUNK = 64 * 1024
 _HELLO_BYTES = 4_096
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -148,7 +148,7 @@ class FaultProxy:
     # -- inside the loop -------------------------------------------------------------------------------------------
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)

@@ -30,7 +30,7 @@ class ServiceProcess(RunningServer):
             command,
             [sys.executable, "-m", "argus_local.launch", "run", program, *arguments],
             folder / f"{command}-{self.port}.log",
-            lambda: answers_ok(f"{self.url}/readyz"),
+            lambda: answers_ok(f"{self.url}/readyz", timeout=10),
         )
         self.whole_env = whole
 

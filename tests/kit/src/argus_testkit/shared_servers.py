@@ -7,6 +7,7 @@ nothing behind; folders whose keeper was killed itself are removed by the next r
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ import psutil
 
 PREFIX = "argus-test-"
 START_SECONDS = 120.0
+_SAME_S = 30.0
+"""The kernel tells when a process began relative to the clock, which may be set meanwhile."""
 
 
 class SharedServers:
@@ -48,9 +51,9 @@ def join() -> SharedServers:
     with locked(folder):
         mark = _mark(folder)
         mark.parent.mkdir(exist_ok=True)
-        fresh = folder / f"{mark.name}.new"  # the keeper looks at marks without asking: it must not see half of one
-        fresh.write_text(_identity(os.getpid()))
-        fresh.rename(mark)
+        whole = folder / f"user-{mark.name}.new"
+        whole.write_text(_identity(os.getpid()))
+        whole.rename(mark)  # the keeper looks without the lock: half a mark would be a dead process's to it
         facts = folder / "servers.json"
         if not (facts.exists() and _alive(folder / "keeper.pid")):
             _remove_leftovers(folder)
@@ -132,7 +135,7 @@ def _alive(mark: Path) -> bool:
     try:
         pid, created = mark.read_text().split()
         process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        return abs(process.create_time() - float(created)) < _SAME_S and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, psutil.Error):
         return False
 
@@ -140,18 +143,8 @@ def _alive(mark: Path) -> bool:
 def _remove_leftovers(ours: Path) -> None:
     """Folders of earlier runs whose keeper was killed, and that nobody uses, are gone."""
     for folder in ours.parent.glob(f"{PREFIX}*"):
-        if folder != ours and folder.is_dir() and not _alive(folder / "keeper.pid"):
-            with suppress(OSError), _locked_now(folder):
+        if folder != ours and folder.is_dir():
+            with contextlib.suppress(OSError), (folder / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused: somebody is making just this one
                 if not _alive(folder / "keeper.pid") and not living_users(folder):
                     shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _locked_now(folder: Path) -> Iterator[None]:
-    """As `locked`. OSError where somebody else has the lock: he is about to start his servers there."""
-    descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)

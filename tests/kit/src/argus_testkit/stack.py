@@ -161,14 +161,14 @@ class LocalStack:
 
     def put_up(self, program: str) -> None:
         """It is started; `wait_ready` waits until it serves."""
-        eventually(lambda: not self._is_stopping(program), 10, f"{program} is down")
+        eventually(lambda: not self._is_stopping(program), 30, f"{program} is down")
         self.supervisor.launch(program)
 
     def _is_stopping(self, program: str) -> bool:
         states = {known["name"]: known["statename"] for known in self.supervisor.states()}
         return states[program] == "STOPPING"
 
-    def wait_ready(self, within: float = 30.0) -> None:
+    def wait_ready(self, within: float = 60.0) -> None:
         """Every program is ready (again)."""
         programs = self.facts.programs()
         eventually(
