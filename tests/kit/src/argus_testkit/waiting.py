@@ -16,10 +16,10 @@ class NeverHappened(AssertionError):
     """The condition was still false at the deadline; the message has its last answer or error."""
 
 
-def eventually(predicate: Callable[[], T], within: float = 10.0, what: str = "") -> T:
+def eventually(predicate: Callable[[], T], within: float = 60.0, what: str = "") -> T:
     """The first truthy answer of `predicate`. An AssertionError or an OSError inside counts as "not yet".
 
-    within: seconds. what: a few words for the message when it never happens.
+    within: seconds; a safety net on a loaded machine, no promise of the product. what: a few words for the message when it never happens.
     """
     deadline, last = time.monotonic() + within, None
     while True:
@@ -34,7 +34,7 @@ def eventually(predicate: Callable[[], T], within: float = 10.0, what: str = "")
         time.sleep(_PAUSE_SECONDS)
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: float = 10.0, what: str = "") -> T:
+async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: float = 60.0, what: str = "") -> T:
     """As `eventually`, for code inside an event loop; `predicate` may be a coroutine function or plain."""
     deadline, last = time.monotonic() + within, None
     while True:
