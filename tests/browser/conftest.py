@@ -17,7 +17,7 @@ from playwright.async_api import BrowserContext, Page, expect
 from argus_testkit.stack import LocalStack
 
 CLASSES = {"job_epoch": "metrics", "resource_snapshot": "snapshots", "log_line": "log_lines"}
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)  # a net: a page that waits for something longer is not right anywhere
 
 
 class Sender:

@@ -21,15 +21,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def faulty_stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[LocalStack]:
-    """A whole Argus of this module's tests, to be broken; each of them leaves it mended. STACK_ENV of the module sets it up."""
-    stack = LocalStack(tmp_path_factory.mktemp("faults") / "home", getattr(request.module, "STACK_ENV", {}))
-    try:
-        stack.start()
+def stack_env() -> dict[str, str]:
+    """What `faulty_stack` is told beside its folder and port. A module that wants something else has its own one."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def faulty_stack(stack_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A whole Argus of this module's tests, to be broken; each of them leaves it mended."""
+    with LocalStack(tmp_path_factory.mktemp("faults") / "home", stack_env) as stack:
         yield stack
-    finally:
-        if stack.process:
-            stack.stop()
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ STREAM, DURABLE = "ARGUS_EVENTS", "ingest-log"
 ROLLED_BACK_S = pick(2.5, 10.0)
 AWAY_S = pick(15.0, 180.0)
 """nats-py would give up after 60 attempts: 12 s at the 0.2 s between two that every service asks for."""
+MAX_CALL_P99_US = pick(1_000_000, 20_000)
+"""In the short form only a net: a call that waited for the broker would take seconds."""
 N_RESTARTS, RESTARTED_WITHIN_S = pick(3, 20), pick(9.0, 120.0)
 
 
@@ -58,11 +60,14 @@ def acknowledged_but_not_stored(fault: Trial, kept: Path) -> Iterator[None]:
     stack.send_signal("nats", signal.SIGCONT)
     time.sleep(ROLLED_BACK_S / 2)
     stack.send_signal("ingest", signal.SIGSTOP)
-    time.sleep(ROLLED_BACK_S / 2)
-    before = eventually(lambda: stream_state(stack)["messages"], 30, "messages wait in the broker")
-    print(f"{before} messages wait in the broker")
-    yield
-    stack.send_signal("ingest", signal.SIGCONT)
+    try:
+        time.sleep(ROLLED_BACK_S / 2)
+        fault.work.wait_for_more(50)
+        before = eventually(lambda: stream_state(stack)["messages"], what="messages wait in the broker")
+        print(f"{before} messages wait in the broker")
+        yield
+    finally:
+        stack.send_signal("ingest", signal.SIGCONT)
 
 
 def test_n1_the_broker_forgets_what_it_acknowledged(
@@ -72,7 +77,7 @@ def test_n1_the_broker_forgets_what_it_acknowledged(
     with trial(sdk=1, http=1, raw=False) as fault:
         with acknowledged_but_not_stored(fault, tmp_path / "kept"):
             roll_back(faulty_stack, tmp_path / "kept")
-        faulty_stack.wait_ready(60)
+        faulty_stack.wait_ready(180)
         print(f"the log grows {fault.wait_for_growth():.1f} s after the broker was ready")
         fault.verdict()
 
@@ -81,13 +86,14 @@ def test_n1_without_the_spool_it_is_lost_and_found_out(
     trial: Callable[..., Trial], faulty_stack: LocalStack, tmp_path: Path
 ) -> None:
     """N1, the proof that it asks something: the same with the spools thrown away is a loss, and the checker says so."""
-    with trial(sdk=1, raw=False, seconds=ROLLED_BACK_S) as fault:
+    with trial(sdk=1, raw=False) as fault:
         with acknowledged_but_not_stored(fault, tmp_path / "kept"):
             for sender in fault.work.senders.values():
-                sender.wait(60)
+                sender.terminate()
+                sender.wait(120)
             shutil.rmtree(fault.work.spool)
             roll_back(faulty_stack, tmp_path / "kept")
-        faulty_stack.wait_ready(60)
+        faulty_stack.wait_ready(180)
         verdict = fault.compare(fault.finish())
         assert verdict.places["log"].lost > 0
         assert verdict.places["log"].phantom == verdict.places["log"].doubled == 0
@@ -103,9 +109,9 @@ def test_n3_the_durable_stands_behind_the_end_of_the_stream(
             faulty_stack.send_signal("ingest", signal.SIGCONT)
             fault.wait_for_growth()
             roll_back(faulty_stack, tmp_path / "kept", part="msgs")
-        began = time.monotonic()
-        print(f"the log grows {fault.wait_for_growth(90):.1f} s after the start of the broker")
-        assert time.monotonic() - began < 90
+        spent = fault.wait_for_growth()
+        print(f"the log grows {spent:.1f} s after the start of the broker")
+        assert spent < pick(180, 90)
         fault.verdict()
         assert "past last stream sequence" in faulty_stack.log("nats"), "it really stood there"
 
@@ -127,7 +133,7 @@ def test_n2_the_broker_is_away_for_long(trial: Callable[..., Trial], faulty_stac
         fault.verdict()
         for figures in fault.work.figures():
             print(f"an SDK call took {figures['call_p50_us']:.0f} us (p99 {figures['call_p99_us']:.0f} us)")
-            assert figures["call_p99_us"] < 20_000, "on this machine, with everything else that runs on it"
+            assert figures["call_p99_us"] < MAX_CALL_P99_US, "no call waits for the broker"
 
 
 def watch_health(stack: LocalStack, seconds: float) -> float:
@@ -135,7 +141,7 @@ def watch_health(stack: LocalStack, seconds: float) -> float:
     ports = stack.state.ports
     urls = [stack.url, *(f"http://127.0.0.1:{ports[name]}" for name in ("ingest", "query"))]
     until, slowest = time.monotonic() + seconds, 0.0
-    with httpx.Client(timeout=5) as client:
+    with httpx.Client(timeout=60) as client:
         while time.monotonic() < until:
             for url in urls:
                 began = time.monotonic()
@@ -153,7 +159,7 @@ def test_n4_the_broker_is_restarted_again_and_again(trial: Callable[..., Trial],
         for moment in moments:
             time.sleep(max(0.0, began + moment - time.monotonic()))
             faulty_stack.kill("nats")
-            eventually(lambda: stream_state(faulty_stack), 30, "the broker serves again")
+            eventually(lambda: stream_state(faulty_stack), what="the broker serves again")
             waits.append(fault.wait_for_growth())
         print(f"the log grew again after {', '.join(f'{wait:.1f}' for wait in waits)} s")
         fault.verdict()
@@ -173,7 +179,7 @@ async def with_jetstream(stack: LocalStack, work: Callable[[JetStreamContext], A
 def said_by_ingest(stack: LocalStack) -> int:
     """How many messages ingest has sent to the broker: pulls, acknowledgements, questions."""
     monitor = f"http://127.0.0.1:{stack.facts.nats.monitor_port}"
-    connections = httpx.get(f"{monitor}/connz", timeout=5).json()["connections"]
+    connections = httpx.get(f"{monitor}/connz", timeout=60).json()["connections"]
     return sum(known["in_msgs"] for known in connections if known.get("name") == "argus-ingest")
 
 
@@ -200,7 +206,7 @@ def test_n5_somebody_deletes_or_changes_what_argus_made_in_the_broker(
     with trial(raw=False) as fault:
         asyncio.run(with_jetstream(faulty_stack, harm))
         began, before = time.monotonic(), said_by_ingest(faulty_stack)
-        eventually(lambda: is_as_made(faulty_stack), 60, "stream and durable are as they must be")
+        eventually(lambda: is_as_made(faulty_stack), 180, "stream and durable are as they must be")
         spent = time.monotonic() - began
         print(f"as it must be after {spent:.1f} s; the log grows {fault.wait_for_growth():.1f} s later")
         time.sleep(max(0.0, 3 - (time.monotonic() - began)))  # a burst of a moment is no rate

@@ -24,11 +24,15 @@ from argus_testkit.faults.trial import metric
 from argus_testkit.plugin import StartService
 from argus_testkit.servers import new_nats
 
-ACK_WAIT_S = 2
-STACK_ENV = {"ARGUS_INGEST_ACK_WAIT_SECONDS": str(ACK_WAIT_S)}
+ACK_WAIT_S = pick(1, 2)
 N_SLOW = pick(2, 40)
 N_PUBLISHED = pick(50, 1_000)
 _SYNC = re.compile(r"\b(fsync|fdatasync)\(\d+")
+
+
+@pytest.fixture(scope="module")
+def stack_env() -> dict[str, str]:
+    return {"ARGUS_INGEST_ACK_WAIT_SECONDS": str(ACK_WAIT_S)}
 
 
 def test_n6_delivered_again_while_the_first_is_still_at_work(

@@ -23,6 +23,8 @@ from argus_testkit.faults.payloads import LINE
 from argus_testkit.proxy import FaultProxy
 
 Workloads = Callable[..., Workload]
+MAX_FINISH_S, MAX_CALL_P50_US = pick((60, 20_000), (10, 300))
+"""In the short form only nets, for a machine that does other things, too: nothing waits for the network."""
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def test_a_killed_training_process_with_a_torn_spool(
     if sent_by == "the next run":
         work.start()
         dead = Said({key: crc for key, crc in work.said().ok.items() if key.batch_id == batch_id})
-        eventually(lambda: not lost(faulty_stack, dead), 90, "the next run has sent what was left")
+        eventually(lambda: not lost(faulty_stack, dead), 180, "the next run has sent what was left")
     else:
         command = [sys.executable, "-m", "argus.cli", "sync", "--json"]
         done = subprocess.run(command, env=work.environment, capture_output=True, text=True, check=True)
@@ -86,7 +88,7 @@ def test_a_killed_training_process_with_a_torn_spool(
     allowed = set(last.values()) if sent_by == "argus sync" else set()
     assert set(missing) <= allowed, "only a record that is half gone may be missing"
     check(faulty_stack, without(said, missing)).require()
-    eventually(lambda: run_of(faulty_stack, batch_id)["disconnected_since"], 60, "never running for ever")
+    eventually(lambda: run_of(faulty_stack, batch_id)["disconnected_since"], 120, "never running for ever")
     with faulty_stack.client() as client:
         page = client.get(f"/api/batches/{batch_id}/jobs/job-0").raise_for_status().json()
     assert page["run"]["disconnected_since"], "the job's page shows it, too"
@@ -122,19 +124,21 @@ def test_cut_off_for_long_then_killed(how: str, faulty_stack: LocalStack, worklo
         rss = {name: psutil.Process(sender.pid).memory_info().rss for name, sender in work.senders.items()}
         rate = _rate(work)
         proxy.stall() if how == "drop" else proxy.refuse()
+        first = _first_lines(work.spool)
         time.sleep(pick(8.0, 600.0))
+        eventually(lambda: _all_are_new(first, _first_lines(work.spool)), 180, "every spool has dropped lines")
         grown = {n: psutil.Process(s.pid).memory_info().rss - rss[n] for n, s in work.senders.items()}
         print(f"{how}: {rate:.0f} events/s before, {_rate(work):.0f} while cut off; memory {grown}")
         assert max(grown.values()) < 50_000_000
         # The cap is looked after between two attempts to send, which take 6 s where nobody answers.
         assert _droppable_bytes(work.spool) < 2 * (1_500_000 + 10 * 400 * 1_300), "each spool keeps its cap"
         work.senders[ends].terminate()
-        assert work.senders[ends].wait(60) == 0
+        assert work.senders[ends].wait(120) == 0
         work.kill()
         (figures,) = work.figures()
         print(f"{how}: {figures}")
-        assert figures["finish_s"] <= 10
-        assert figures["call_p50_us"] <= 300
+        assert figures["finish_s"] <= MAX_FINISH_S
+        assert figures["call_p50_us"] <= MAX_CALL_P50_US
         assert "events are not sent yet and stay in" in work.words()
         proxy.heal()
         said = work.finish()
@@ -162,6 +166,16 @@ def _rate(work: Workload) -> float:
     before, began = len(work.said().ok), time.monotonic()
     time.sleep(2)
     return (len(work.said().ok) - before) / (time.monotonic() - began)
+
+
+def _first_lines(spool: Path) -> dict[Path, str]:
+    """By folder, the oldest segment of log lines that it holds."""
+    folders = {path.parent for path in spool.rglob("log_lines.*.seg")}
+    return {folder: min(path.name for path in folder.glob("log_lines.*.seg")) for folder in folders}
+
+
+def _all_are_new(before: dict[Path, str], now: dict[Path, str]) -> bool:
+    return all(now.get(folder, name) != name for folder, name in before.items())
 
 
 def _droppable_bytes(spool: Path) -> int:

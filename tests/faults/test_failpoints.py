@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ import pytest
 
 from argus_testkit import LocalStack, eventually
 from argus_testkit.failpoints import Failpoints
-from argus_testkit.faults import LiveCapture, Workload, check, is_full, seeded, settle
+from argus_testkit.faults import SOON_AGAIN, LiveCapture, Workload, check, is_full, seeded, settle
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -70,10 +69,6 @@ class ArmedWorkload(Workload):
         settings = {**points.environment, "ARGUS_SPOOL_MAX_BYTES": "1000000"}
         super().__init__(stack, folder, seeded(name), n_jobs=1, events_per_s=200, settings=settings)
 
-    def topics(self) -> list[str]:
-        """Of senders to come, too."""
-        return [f"job:{self.name}-{sender}/job-0" for sender in range(20)]
-
 
 @pytest.fixture(scope="module")
 def points(tmp_path_factory: pytest.TempPathFactory) -> Failpoints:
@@ -81,19 +76,14 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> Failpoints:
 
 
 @pytest.fixture(scope="module")
-def armed_stack(points: Failpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    stack = LocalStack(tmp_path_factory.mktemp("armed") / "home", points.environment)
-    try:
-        stack.start()
-        yield stack
-    finally:
-        if stack.process:
-            stack.stop()
+def stack_env(points: Failpoints) -> dict[str, str]:
+    return {**points.environment, **SOON_AGAIN}
 
 
 SERVICES = ("gateway", "ingest", "query")
 ROWS = [{"sender"}, {"sender at its end", "sync"}, *({name} for name in SERVICES), {"rebuild"}]
 """In the short form the checker is asked once, after a row of kills; in the long one after each of them."""
+MAX_SENDERS = 20
 CHECKED = [[step] for step in STEPS] if is_full() else [[step for step in STEPS if step.dies in row] for row in ROWS]
 
 
@@ -109,11 +99,11 @@ def test_every_place_to_die_is_there(points: Failpoints) -> None:
 
 @pytest.mark.parametrize("steps", CHECKED, ids=lambda steps: steps[0].name.replace(" ", "-"))
 def test_a_kill_at_each_step_loses_doubles_and_invents_nothing(
-    steps: list[Step], points: Failpoints, armed_stack: LocalStack, tmp_path: Path
+    steps: list[Step], points: Failpoints, faulty_stack: LocalStack, tmp_path: Path
 ) -> None:
-    stack, work = armed_stack, ArmedWorkload(points, armed_stack, tmp_path / "work", steps[0].name)
+    stack, work = faulty_stack, ArmedWorkload(points, faulty_stack, tmp_path / "work", steps[0].name)
     try:
-        with LiveCapture(stack, work.topics()) as capture:
+        with LiveCapture(stack, work.topics(MAX_SENDERS)) as capture:
             work.start()
             if steps[0].dies in SERVICES:
                 work.start_raw("http")
@@ -121,7 +111,7 @@ def test_a_kill_at_each_step_loses_doubles_and_invents_nothing(
                 work.wait_for_more(30)
                 points.arm(step.point, step.when, step.number)
                 died_at = _provoke(step, points, work)
-                stack.wait_ready(60)
+                stack.wait_ready(180)
                 print(f"{step.name}: served again after {time.monotonic() - died_at:.1f} s", flush=True)
             if steps[-1].dies != "sync":
                 work.wait_for_more(50)
@@ -140,11 +130,11 @@ def _provoke(step: Step, points: Failpoints, work: ArmedWorkload) -> float:
     match step.dies:
         case "sender":
             points.wait_fired()
-            assert newest.wait(10) == -signal.SIGKILL
+            assert newest.wait(60) == -signal.SIGKILL
             work.start()  # the next run sends what the dead one left
         case "sender at its end":
             newest.terminate()
-            assert newest.wait(30) == -signal.SIGKILL
+            assert newest.wait(60) == -signal.SIGKILL
             work.start()
         case "sync":
             work.kill()
@@ -154,7 +144,7 @@ def _provoke(step: Step, points: Failpoints, work: ArmedWorkload) -> float:
             assert died.returncode == -signal.SIGKILL, died.stderr
         case "rebuild":
             assert _rebuild(work.stack, points).returncode == -signal.SIGKILL
-            eventually(lambda: _rebuild(work.stack, points).returncode == 0, 60, "the next rebuild succeeds")
+            eventually(lambda: _rebuild(work.stack, points).returncode == 0, 180, "the next rebuild succeeds")
         case "gateway" | "ingest" | "query":
             points.wait_fired()
     assert points.has_fired

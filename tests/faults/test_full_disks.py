@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from argus_testkit import LocalStack, eventually
-from argus_testkit.faults import Said, Workload, check, pick, seeded, settle
+from argus_testkit.faults import SOON_AGAIN, Said, Workload, check, pick, seeded, settle
 from argus_testkit.faults.observe import in_the_log, stream_state
 from argus_testkit.faults.payloads import POINT
 from argus_testkit.proxy import FaultProxy
@@ -26,6 +26,8 @@ BACK_WITHIN_S = 180.0
 """The goal is 10 s; the figures are printed."""
 MB = 2**20
 SMALL_STREAM_BYTES = 2 * MB
+MAX_CALL_P50_US = pick(20_000, 300)
+"""In the short form only a net, for a machine that does other things, too: no call waits for a disk or the network."""
 
 
 class Disks:
@@ -37,19 +39,15 @@ class Disks:
         if can_mount():
             self.nats = entered.enter_context(SmallVolume(home / "nats", 64 * MB))
             self.postgres = entered.enter_context(SmallVolume(home / "postgres", 320 * MB))
-        self.stack = LocalStack(home, {"ARGUS_EVENTS_MAX_BYTES": str(SMALL_STREAM_BYTES)})
+        self.stack = LocalStack(home, {"ARGUS_EVENTS_MAX_BYTES": str(SMALL_STREAM_BYTES), **SOON_AGAIN})
 
 
 @pytest.fixture(scope="module")
 def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
     with ExitStack() as entered:
         made = Disks(tmp_path_factory.mktemp("disks") / "home", entered)
-        try:
-            made.stack.start()
-            yield made
-        finally:
-            if made.stack.process:
-                made.stack.stop()
+        entered.enter_context(made.stack)
+        yield made
 
 
 @pytest.fixture
@@ -89,7 +87,7 @@ def test_a_stream_at_its_limit_refuses_and_forgets_nothing(disks: Disks, work: W
     work.start_raw("http")
     work.wait_for_more(100)
     stack.put_down("ingest")
-    eventually(lambda: "cannot take events now" in work.words(), 60, "the broker refuses, and the SDK says so")
+    eventually(lambda: "cannot take events now" in work.words(), 180, "the broker refuses, and the SDK says so")
     held = stream_state(stack)["first_seq"]
     work.wait_for_more(200)
     assert stream_state(stack)["first_seq"] == held, "nothing old was discarded for something new"
@@ -108,10 +106,9 @@ def test_the_disk_of_the_broker_is_full(disks: Disks, work: Workload) -> None:
     work.wait_for_more(100)
     stack.put_down("ingest")  # so that the broker has something to lose
     work.wait_for_more(100)
+    eventually(lambda: stream_state(stack)["messages"], what="the broker has something to lose")
     disk.fill()
-    eventually(lambda: not _broker_is_healthy(stack), 60, "the broker notices")
-    messages = stream_state(stack)["messages"]
-    assert messages > 0
+    eventually(lambda: not _broker_is_healthy(stack), 180, "the broker notices")
     stack.kill("nats")
     time.sleep(pick(3.0, 60.0))
     work.wait_for_more(100)
@@ -135,7 +132,7 @@ def test_the_disk_of_the_database_is_full(disks: Disks, work: Workload) -> None:
     work.start_raw("http")
     work.wait_for_more(100)
     with _no_room(disks):
-        eventually(lambda: _refuses_to_commit(stack), 60, "the database cannot commit")
+        eventually(lambda: _refuses_to_commit(stack), 180, "the database cannot commit")
         time.sleep(pick(3.0, 60.0))
         work.wait_for_more(100)
     wait_serving(stack, work, "the database's disk has space again")
@@ -204,18 +201,18 @@ def test_the_disk_of_a_training_machine_is_full(kind: str, disks: Disks, tmp_pat
         work.wait_for_more(100)
         proxy.refuse()
         began = time.monotonic()
-        eventually(lambda: "keeping events in memory" in work.words(), 60, "the SDK says that the disk refuses")
+        eventually(lambda: "keeping events in memory" in work.words(), 180, "the SDK says that the disk refuses")
         time.sleep(pick(3.0, 150.0))
         work.wait_for_more(200)
         minutes = (time.monotonic() - began) / 60
         assert work.words().count("keeping events in memory") <= 1 + minutes
         said = work.said()
         proxy.heal()
-        eventually(lambda: not _missing_points(stack, said), 90, "all points that were said have arrived")
+        eventually(lambda: not _missing_points(stack, said), 180, "all points that were said have arrived")
         proxy.refuse()
         work.wait_for_more(100)
         work.senders[f"{work.name}-0"].terminate()
-        work.senders[f"{work.name}-0"].wait(60)
+        work.senders[f"{work.name}-0"].wait(120)
         if kind == "read-only":
             told = re.search(r"(\d+) events are lost", work.words())
             assert told, work.words()
@@ -223,7 +220,7 @@ def test_the_disk_of_a_training_machine_is_full(kind: str, disks: Disks, tmp_pat
             print(f"{told[0]}; {in_vain} events of the ledger were said since the link was whole")
         (figures,) = work.figures()
         print(f"{kind}: {figures}")
-        assert figures["call_p50_us"] <= 300
+        assert figures["call_p50_us"] <= MAX_CALL_P50_US
 
 
 def _missing_points(stack: LocalStack, said: Said) -> int:

@@ -16,7 +16,7 @@ from argus_testkit.faults import LiveCapture, Workload, check, pick, settle
 from argus_testkit.proxy import FaultProxy
 
 N_VANISHED = 4
-FREED_WITHIN_S = 60.0
+FREED_WITHIN_S = pick(180.0, 60.0)
 """The goal is 30 s; the figure is printed."""
 
 
@@ -30,7 +30,7 @@ def open_streams(stack: LocalStack) -> int:
 
 def connect(stack: LocalStack) -> socket.socket:
     """A reader of the live stream, by hand."""
-    reader = socket.create_connection(("127.0.0.1", stack.port), timeout=20)
+    reader = socket.create_connection(("127.0.0.1", stack.port), timeout=60)
     lines = [
         "GET /api/stream?topics=dashboard HTTP/1.1", f"Host: 127.0.0.1:{stack.port}",
         f"Authorization: Bearer {stack.credentials.token}", "Accept: text/event-stream", "", "",
@@ -70,9 +70,9 @@ def test_streams_behind_bad_proxies_miss_nothing_and_dead_readers_are_let_go(
         work.start(2)
         _connect_and_reset(stack, pick(100, 500))
         work.wait_for_more(100)
-        ends_at, n_cut = time.monotonic() + pick(6.0, 120.0), 0
+        ends_at, n_cut = time.monotonic() + pick(3.0, 120.0), 0
         silent.stall(b"", "down")
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at or not n_cut:
             time.sleep(work.dice.uniform(0.3, 1.0))
             n_cut += cuts.cut()
         silent.cut()
@@ -98,7 +98,7 @@ def _vanished(stack: LocalStack) -> list[socket.socket]:
         began = time.monotonic()
         assert reader.recv(4096).startswith(b"HTTP/1.1 200")
         print(f"first byte after {time.monotonic() - began:.2f} s")
-    assert open_streams(stack) == N_VANISHED
+    eventually(lambda: open_streams(stack) == N_VANISHED, what="they are counted")
     for reader in readers:
         vanish(reader)
     return readers

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from typing import Any
+from zlib import crc32
 
 import httpx
 import psycopg
@@ -35,7 +36,7 @@ class RolledBack(Exception):
 
 def message(batch_id: str, first_seq: int, count: int) -> Incoming:
     events = ",".join(
-        f'{{"event_id":"01900000-0000-7000-8000-{abs(hash(batch_id)) % 2**20:06x}{first_seq + n:06x}","kind":"job_epoch",'
+        f'{{"event_id":"01900000-0000-7000-8000-{crc32(batch_id.encode()) % 2**24:06x}{first_seq + n:06x}","kind":"job_epoch",'
         f'"version":1,"batch_id":"{batch_id}","job_id":"job-0","attempt":1,"occurred_at":"2026-11-21T03:00:00Z",'
         f'"data":{{"step":{first_seq + n},"metrics":{{"value":0.5}}}}}}'
         for n in range(count)

@@ -16,13 +16,8 @@ from argus_testkit.faults.flood import SMALL, flood
 @pytest.fixture
 def small_stack(tmp_path: Path) -> Iterator[LocalStack]:
     """A whole Argus whose broker holds little."""
-    stack = LocalStack(tmp_path / "home", SMALL)
-    try:
-        stack.start()
+    with LocalStack(tmp_path / "home", SMALL) as stack:
         yield stack
-    finally:
-        if stack.process:
-            stack.stop()
 
 
 def test_a_flood_is_carried_or_dropped_and_counted(small_stack: LocalStack, tmp_path: Path) -> None:

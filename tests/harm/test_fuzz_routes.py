@@ -95,7 +95,7 @@ def ask(operation: Any, mode: GenerationMode, authorization: str, count: Callabl
     def one(case: Any) -> None:
         headers = {**(case.headers or {}), "Authorization": authorization}
         case.headers = {name: value for name, value in headers.items() if name.lower() != "x-argus-workspace"}
-        answer = case.call()
+        answer = case.call(timeout=60)
         count(answer.status_code)
         if answer.status_code == 503:  # the database may be busy with the other tests of this machine
             assert int(answer.headers["retry-after"][0]) > 0

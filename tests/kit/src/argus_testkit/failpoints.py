@@ -50,7 +50,7 @@ class Failpoints:
         path = self.folder / "missing"
         return path.read_text().split() if path.exists() else []
 
-    def wait_fired(self, within: float = 60.0) -> None:
+    def wait_fired(self, within: float = 180.0) -> None:
         eventually(lambda: self.has_fired, within, f"{self.folder}: a process reached its failpoint")
 
 

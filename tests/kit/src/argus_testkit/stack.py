@@ -62,6 +62,18 @@ class LocalStack:
                 f"argus-local up ended with code {process.returncode}:\n{self.output.read_text()[-4_000:]}"
             )
 
+    def __enter__(self) -> LocalStack:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.process:
+            self.stop()
+
     def stop(self, within: float = 60.0, with_signal: signal.Signals = signal.SIGINT) -> int:
         """Everything has ended, as after Ctrl-C; answers the exit code of `up`."""
         assert self.process is not None
@@ -145,7 +157,7 @@ class LocalStack:
 
     def kill(self, program: str) -> None:
         """SIGKILL; the supervisor starts it again."""
-        psutil.Process(self.pid(program)).kill()
+        psutil.Process(eventually(lambda: self.pid(program), 60, f"{program} has a process")).kill()
 
     def put_down(self, program: str, with_signal: signal.Signals = signal.SIGKILL) -> None:
         """It has ended by this signal, and the supervisor leaves it so until `put_up`."""
@@ -161,7 +173,7 @@ class LocalStack:
 
     def put_up(self, program: str) -> None:
         """It is started; `wait_ready` waits until it serves."""
-        eventually(lambda: not self._is_stopping(program), 30, f"{program} is down")
+        eventually(lambda: not self._is_stopping(program), 60, f"{program} is down")
         self.supervisor.launch(program)
 
     def _is_stopping(self, program: str) -> bool:

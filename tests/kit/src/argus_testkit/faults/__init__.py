@@ -20,12 +20,13 @@ from argus_testkit.faults.capture import LiveCapture
 from argus_testkit.faults.checker import Verdict, check
 from argus_testkit.faults.ledger import Key, Said, read_ledgers
 from argus_testkit.faults.observe import settle
-from argus_testkit.faults.scale import is_full, pick, seeded
+from argus_testkit.faults.scale import SOON_AGAIN, is_full, pick, seeded
 from argus_testkit.faults.trial import Trial
 from argus_testkit.faults.watch import Watch
 from argus_testkit.faults.workload import Workload
 
 __all__ = [
+    "SOON_AGAIN",
     "Key",
     "LiveCapture",
     "Said",

@@ -14,6 +14,7 @@ import httpx
 
 from argus_testkit.faults.payloads import Seen, seen_event
 from argus_testkit.stack import LocalStack
+from argus_testkit.waiting import eventually
 
 RETRY_S = 0.3
 SILENCE_S = 15.0
@@ -35,9 +36,7 @@ class LiveCapture:
         """What the badge of the page said, without repeats: `live`, `behind`, `unavailable`."""
         self.resets = 0
         self.connections = 0
-        with stack.client() as client:
-            answer = client.get("/api/position").raise_for_status().json()
-        self.cursor: int = answer["projected"]
+        self.cursor: int = eventually(lambda: (_projected(stack),), what="the gateway answers")[0]
         """The client's `Last-Event-ID`."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-capture", daemon=True)
@@ -82,6 +81,13 @@ class LiveCapture:
                     self.cursor = cursor
                 if self._ended.is_set():
                     return
+
+
+def _projected(stack: LocalStack) -> int:
+    with stack.client() as client:
+        answer = client.get("/api/position")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["projected"]
 
 
 def _frames(lines: Iterator[str]) -> Iterator[tuple[str, int | None, Any]]:

@@ -39,7 +39,7 @@ from argus_testkit.stack import LocalStack
 
 MAX_RSS_BYTES = 400_000_000
 _EXAMPLES = 5
-_CAPTURE_SECONDS = 30.0
+_CAPTURE_SECONDS = 120.0
 
 
 @dataclass(slots=True)

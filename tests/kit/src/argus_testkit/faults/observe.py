@@ -90,7 +90,7 @@ def counts_of(client: httpx.Client, batch_id: str, job_id: str) -> tuple[int, in
     return points.get("value", 0), points.get("checksum", 0), job["n_log_lines"]
 
 
-def settle(stack: LocalStack, within: float = 120.0) -> float:
+def settle(stack: LocalStack, within: float = 300.0) -> float:
     """Everything is at rest: no message in the broker, everything projected, for a few seconds. Answers after how many
     seconds the rest began. `NeverHappened` says what still moved."""
     began, quiet_since, before = time.monotonic(), None, None
@@ -137,7 +137,7 @@ def redeliveries(stack: LocalStack) -> int:
 def _stream(stack: LocalStack) -> dict[str, Any]:
     monitor = f"http://127.0.0.1:{stack.facts.nats.monitor_port}"
     try:
-        said = json.loads(httpx.get(f"{monitor}/jsz?streams=1&accounts=1&consumers=1", timeout=5).text)
+        said = json.loads(httpx.get(f"{monitor}/jsz?streams=1&accounts=1&consumers=1", timeout=30).text)
     except httpx.HTTPError as error:
         raise OSError(f"the broker does not answer: {error}") from error
     streams = [stream for account in said.get("account_details", []) for stream in account.get("stream_detail", [])]

@@ -41,14 +41,14 @@ class Trial:
 
     def __enter__(self) -> Trial:
         sdk, http, raw = self._wanted
+        self.capture = LiveCapture(self.stack, self.work.topics(sdk + http + raw))
+        self.capture.__enter__()
+        self.watch.__enter__()
         self.work.start(sdk)
         if http:
             self.work.start(http, url=self.stack.url)
         if raw:
             self.work.start_raw("http", numbered=False)
-        self.capture = LiveCapture(self.stack, self.work.topics())
-        self.capture.__enter__()
-        self.watch.__enter__()
         self.work.wait_until_talking()
         self.wait_for_growth()
         return self
@@ -61,7 +61,7 @@ class Trial:
         self.capture.__exit__(kind, error, trace)
         self.watch.__exit__(kind, error, trace)
 
-    def wait_for_growth(self, within: float = 60.0, n_events: int = 20) -> float:
+    def wait_for_growth(self, within: float = 180.0, n_events: int = 20) -> float:
         """The log has grown by so many events from now on; answers after how many seconds."""
         began = time.monotonic()
         start = eventually(lambda: (self._log_end(),), within, "the log can be asked")[0]
@@ -109,7 +109,7 @@ class Trial:
 def metric(url: str, name: str) -> float:
     """The value of a Prometheus metric without labels; OSError while nobody answers."""
     try:
-        page = httpx.get(f"{url}/metrics", timeout=5).text
+        page = httpx.get(f"{url}/metrics", timeout=30).text
     except httpx.HTTPError as error:
         raise OSError(str(error)) from error
     return sum(float(line.split()[1]) for line in page.splitlines() if line.split(" ")[0] == name)

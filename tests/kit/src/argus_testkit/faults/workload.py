@@ -86,16 +86,18 @@ class Workload:
                 stderr=out, env={**self.environment, **({"ARGUS_URL": url} if url else {})},
             )  # fmt: skip
 
-    def wait_until_talking(self, within: float = 90.0) -> None:
-        """Every sender has said something."""
+    def wait_until_talking(self, n: int = 1, within: float = 180.0) -> None:
+        """Every sender has said `n` events."""
         ledgers = [self.folder / f"{batch_id}.ledger" for batch_id in self.senders]
-        eventually(lambda: all(path.exists() and path.stat().st_size for path in ledgers), within, "every sender talks")
+        eventually(lambda: all(_n_said(path) >= n for path in ledgers), within, "every sender talks")
 
-    def topics(self) -> list[str]:
-        """Of the live stream: every job of every sender."""
-        return [f"job:{batch_id}/job-{n}" for batch_id in self.senders for n in range(self.asked["n_jobs"])]
+    def topics(self, n_senders: int) -> list[str]:
+        """Of the live stream: every job of the first `n_senders`, which need not have been started yet: who listens before they
+        speak misses nothing."""
+        batch_ids = [f"{self.name}-{sender}" for sender in range(n_senders)]
+        return [f"job:{batch_id}/job-{n}" for batch_id in batch_ids for n in range(self.asked["n_jobs"])]
 
-    def finish(self, within: float = 60.0) -> Said:
+    def finish(self, within: float = 120.0) -> Said:
         """The senders have ended as scripts do, what they left in the spool is sent, and this is what they said.
 
         An AssertionError says which sender failed, or that something stays in the spool.
@@ -131,7 +133,7 @@ class Workload:
 
     def n_said(self) -> int:
         """How many events have an outcome so far; cheap."""
-        return sum(path.read_bytes().count(b"\n= ") for path in self.folder.glob("*.ledger"))
+        return sum(_n_said(path) for path in self.folder.glob("*.ledger"))
 
     def wait_for_more(self, n: int, within: float = 180.0) -> None:
         """`n` further events have been said."""
@@ -149,3 +151,7 @@ class Workload:
     def figures(self) -> list[dict[str, float]]:
         """What each SDK sender measured of its own calls (only those that ended by themselves)."""
         return [json.loads(path.read_text()) for path in sorted(self.folder.glob("*.figures"))]
+
+
+def _n_said(ledger: Path) -> int:
+    return ledger.read_bytes().count(b"\n= ") if ledger.exists() else 0
