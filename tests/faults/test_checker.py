@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from argus_testkit import LocalStack
 from argus_testkit.faults import LiveCapture, Said, Verdict, Watch, Workload, check, seeded, settle
 
 N_JOBS = 2
-N_SAID = 200
+N_SAID = 1_000
 """At least, by each sender."""
 Spoilt = Callable[[list[Any]], list[Any]]
 
@@ -47,14 +48,19 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(faulty_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
-    work = Workload(faulty_stack, tmp_path_factory.mktemp("work"), seeded("checker"), n_jobs=N_JOBS, events_per_s=300)
+    work = Workload(faulty_stack, tmp_path_factory.mktemp("work"), seeded("checker"), n_jobs=N_JOBS, events_per_s=2_000)
     try:
         with LiveCapture(faulty_stack, work.topics(4)) as capture, Watch(faulty_stack) as watch:
-            work.start()
-            work.start_raw("http")
-            work.start_raw("http", numbered=False)
-            work.start_raw("nats")
-            work.wait_until_talking(N_SAID)
+            # Frozen meanwhile, so that it folds all of it at once: a row must have enough in it for something to be swapped.
+            faulty_stack.send_signal("query", signal.SIGSTOP)
+            try:
+                work.start()
+                work.start_raw("http")
+                work.start_raw("http", numbered=False)
+                work.start_raw("nats")
+                work.wait_until_talking(N_SAID)
+            finally:
+                faulty_stack.send_signal("query", signal.SIGCONT)
             yield _settled(faulty_stack, work, capture, watch)
     finally:
         work.kill()
@@ -84,7 +90,7 @@ def _changed_row(
     """Meanwhile `column` of the first row that has enough in it is another one."""
     with stack.database() as database:
         select: Any = f"SELECT tableoid::regclass::text, ctid::text, {column} FROM {table} WHERE {where} LIMIT 1"
-        partition, place, before = database.execute(select).fetchall()[0]
+        ((partition, place, before),) = database.execute(select).fetchall()
         update: Any = f"UPDATE {partition} SET {column} = %s WHERE ctid = %s::tid RETURNING ctid::text"
         ((place,),) = database.execute(update, [spoil(before), place]).fetchall()
         try:

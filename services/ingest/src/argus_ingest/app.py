@@ -22,6 +22,7 @@ from psycopg import Error as DatabaseError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from argus_contracts.subjects import EVENTS_STREAM, EVENTS_SUBJECTS
+from argus_ingest.database import make_pool
 from argus_ingest.health import Health
 from argus_ingest.measures import Measures
 from argus_ingest.migrate import migrate
@@ -122,28 +123,6 @@ def _login(settings: Settings) -> SASLPlaintext | None:
     if settings.nats_user is None:
         return None
     return SASLPlaintext(settings.nats_user, settings.nats_password or "", use_ssl=settings.nats_url.startswith("tls"))
-
-
-def make_pool(database_url: str) -> AsyncConnectionPool:
-    """Connections that notice a dead peer within half a minute and never wait for ever for a lock."""
-    return AsyncConnectionPool(
-        database_url,
-        min_size=1,
-        max_size=3,
-        open=False,
-        max_waiting=50,
-        reconnect_timeout=1,  # its pauses would double without end; who asks for a connection makes it try again
-        kwargs={
-            "application_name": "argus-ingest",
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,
-            "options": "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s",
-        },
-        check=AsyncConnectionPool.check_connection,
-    )
 
 
 async def _make_tables(pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:

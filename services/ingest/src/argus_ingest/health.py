@@ -15,6 +15,7 @@ from psycopg import Error as DatabaseError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from argus_contracts.subjects import ASK_BROKER_SETTINGS, ASK_BROKER_SETTINGS_BODY, EVENTS_STREAM, syncs_always
+from argus_ingest.database import lent
 from argus_ingest.measures import Measures
 from argus_ingest.receive import Receiver
 from argus_ingest.settings import Settings
@@ -69,7 +70,7 @@ class Health:
         """Why ingest cannot do its work now, in sentences; empty when it can."""
         problems: list[str] = []
         try:
-            async with asyncio.timeout(DATABASE_S), self._pool.connection(timeout=2) as connection:
+            async with lent(self._pool, DATABASE_S) as connection:
                 for name, setting in await (await connection.execute(SQL["unsafe_settings"])).fetchall():
                     problems.append(f"Postgres runs with {name} = {setting}: a commit might not be on disk")
         except (DatabaseError, PoolTimeout, OSError) as error:
@@ -142,7 +143,7 @@ class Health:
 
     async def _measure_gaps(self) -> None:
         try:
-            async with asyncio.timeout(DATABASE_S), self._pool.connection(timeout=2) as connection:
+            async with lent(self._pool, DATABASE_S) as connection:
                 row = await (await connection.execute(SQL["missing_events"])).fetchone()
         except (DatabaseError, PoolTimeout, OSError):
             return  # `problems` says so; the last figure stays.

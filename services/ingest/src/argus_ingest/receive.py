@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from argus_contracts.subjects import stored_subject
 from argus_ingest.accept import accept
+from argus_ingest.database import lent
 from argus_ingest.log import Appended, LogAppender
 from argus_ingest.measures import Measures
 
@@ -71,7 +72,7 @@ class Receiver:
         """
         arrived = [accept(subject, raw) for subject, raw in messages]
         try:
-            async with asyncio.timeout(APPEND_WITHIN_S), self._pool.connection(timeout=2) as connection:
+            async with lent(self._pool, APPEND_WITHIN_S) as connection:
                 appended = await self._ahead.append(connection, arrived)
         except (DatabaseError, PoolTimeout, OSError):
             self._ahead.forget()
@@ -87,7 +88,7 @@ class Receiver:
             # Read anew for every try: an append takes out of them what it refuses.
             arrived = [accept(message.subject, message.data) for message in messages]
             try:
-                async with asyncio.timeout(APPEND_WITHIN_S), self._pool.connection(timeout=2) as connection:
+                async with lent(self._pool, APPEND_WITHIN_S) as connection:
                     return await self._appender.append(connection, arrived)
             except (DatabaseError, PoolTimeout, OSError) as error:
                 self._appender.forget()

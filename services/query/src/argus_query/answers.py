@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.queries.runs import GetFacets, GetRun, ListRuns
 from argus_contracts.queries.series import GetSeries, SeriesAnswer
 from argus_query import logs, paging
-from argus_query.database import KEEPALIVE, is_passing
+from argus_query.database import KEEPALIVE, answered_within, is_passing, still_good
 from argus_query.hosts.reads import list_hosts
 from argus_query.jobs.matrix import get_matrix
 from argus_query.jobs.reads import get_job, job_exists, list_jobs, series_of_job
@@ -54,7 +55,10 @@ class Moment(NamedTuple):
 
 def new_pool(url: str, size: int) -> AsyncConnectionPool[AsyncConnection[Any]]:
     """Connections that may only read, and no answer for longer than 5 s. Not opened yet."""
-    options = f"-c search_path={LIVE} -c statement_timeout=5s -c lock_timeout=2s -c plan_cache_mode=force_custom_plan"
+    options = (
+        f"-c search_path={LIVE} -c statement_timeout=5s -c lock_timeout=2s"
+        " -c idle_in_transaction_session_timeout=20s -c plan_cache_mode=force_custom_plan"
+    )
     return AsyncConnectionPool(
         url,
         min_size=1,
@@ -65,7 +69,7 @@ def new_pool(url: str, size: int) -> AsyncConnectionPool[AsyncConnection[Any]]:
         reconnect_timeout=5,
         open=False,
         configure=_configure,
-        check=AsyncConnectionPool.check_connection,
+        check=still_good,
         kwargs={"autocommit": True, "application_name": "argus-query answers", "options": options, **KEEPALIVE},
     )
 
@@ -130,7 +134,7 @@ class Answers:
         if isinstance(question, GetPosition):
             return await self.positions()
         assert isinstance(question, Asked), "every other question is asked by somebody"
-        async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+        async with self._lent() as connection:
             if question.after is not None:
                 await _wait_for(connection, question.after)
             async with connection.transaction():
@@ -138,9 +142,15 @@ class Answers:
                 await connection.execute("LOCK TABLE projection_swaps IN ACCESS SHARE MODE")
                 return await self._by_name[name](connection, question, await _moment(connection))
 
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[AsyncConnection[Any]]:
+        async with self._pool.connection() as connection:
+            with answered_within(ANSWER_SECONDS, connection):
+                yield connection
+
     async def positions(self) -> Positions:
         """How far the log and the live tables are."""
-        async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+        async with self._lent() as connection:
             row = await (await connection.execute(_SQL["lag"])).fetchone()
         if row is None:
             return Positions(log=0, projected=0, lag_events=0, lag_seconds=0.0)
@@ -148,7 +158,7 @@ class Answers:
 
     async def failures(self) -> dict[str, int]:
         """Number of events that could not be folded, per read model."""
-        async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+        async with self._lent() as connection:
             return dict(await (await connection.execute(_SQL["count_failures"])).fetchall())
 
     async def _list_runs(self, connection: AsyncConnection[Any], question: ListRuns, at: Moment) -> BaseModel:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg_pool import PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 KEEPALIVE: dict[str, Any] = {
     "connect_timeout": 5,
@@ -17,6 +22,7 @@ KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 """A half-open link shows after about 25 s instead of the kernel's 2 h."""
+CHECK_S = 2.0
 
 _TROUBLE_OF_THE_SERVER = (
     psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, ConnectionError, TimeoutError,
@@ -48,3 +54,27 @@ async def connect(url: str, name: str) -> AsyncConnection[Any]:
     return await AsyncConnection.connect(
         url, autocommit=True, application_name=name, options=options, prepare_threshold=2, **KEEPALIVE
     )
+
+
+@contextlib.contextmanager
+def answered_within(seconds: float, connection: AsyncConnection[Any]) -> Iterator[None]:
+    """Whatever inside waits on `connection` for longer fails at once, as if the link were gone.
+
+    Cut, and not cancelled: psycopg would ask a dead link to cancel its statement, and wait 10 s for each answer.
+    """
+    cutting = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    try:
+        yield
+    finally:
+        cutting.cancel()
+
+
+async def still_good(connection: AsyncConnection[Any]) -> None:
+    """For a pool: a connection that has died or says nothing for 2 s is never lent."""
+    with answered_within(CHECK_S, connection):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+def _cut(connection: AsyncConnection[Any]) -> None:
+    with contextlib.suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as link:
+        link.shutdown(socket.SHUT_RDWR)

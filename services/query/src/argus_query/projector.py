@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from argus_query.database import connect, is_passing
+from argus_query.database import answered_within, connect, is_passing
 from argus_query.fold import Folder, PositionMoved
 from argus_query.log_reader import Chunk, Cursor, read_chunk
 from argus_query.read_model import ReadModel
@@ -29,8 +29,13 @@ SILENT_SECONDS = 20.0
 """Longer than any fold. A database that says nothing for so long is asked anew, on other connections."""
 LISTEN_SECONDS = 30.0
 SPEAK_SECONDS = 5.0
-_END_WHEN_SILENT = "SET idle_session_timeout = '20s'; SET idle_in_transaction_session_timeout = '20s'"
-"""A leader whose link is dead keeps the leader's lock until Postgres ends its session; a living one speaks every 5 s."""
+_END_WHEN_SILENT = """
+SET idle_session_timeout = '20s';
+SET idle_in_transaction_session_timeout = '20s';
+SELECT set_config('transaction_timeout', '25s', false) WHERE current_setting('server_version_num')::int >= 170000;
+"""
+"""A leader whose link is dead keeps the leader's lock until Postgres ends its session; a living one speaks every 5 s. The last
+one for a link that dies in the middle of a pipeline: the others do not run while Postgres waits for the rest of it."""
 _log = logging.getLogger(__name__)
 Hint = Callable[[dict[str, int]], Awaitable[None]]
 """Told after each commit: last position per batch."""
@@ -98,7 +103,7 @@ class Projector:
                         continue
                     if chunk.more:
                         ahead = asyncio.create_task(self._read(reader, chunk.end))
-                    async with asyncio.timeout(SILENT_SECONDS):
+                    with answered_within(SILENT_SECONDS, writer):
                         await self._folder.fold(writer, cursor, chunk)
                 except PositionMoved as moved:
                     _log.info("%s: reading on from there", moved)
@@ -114,20 +119,20 @@ class Projector:
                 await _cancel(ahead)
 
     async def _read(self, reader: AsyncConnection[Any], after: Cursor) -> Chunk:
-        async with asyncio.timeout(SILENT_SECONDS):
+        with answered_within(SILENT_SECONDS, reader):
             return await read_chunk(reader, after, self._max_events, self._max_bytes)
 
     async def _rest(self, writer: AsyncConnection[Any], cursor: Cursor, tidy: bool) -> bool:
         """Work that may wait is done, or the next hint or second is waited for. True: nothing is left to tidy."""
         if not tidy:
-            async with asyncio.timeout(SILENT_SECONDS):
+            with answered_within(SILENT_SECONDS, writer):
                 return not await self._folder.maintain(writer, cursor)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
         loop = asyncio.get_running_loop()
         if loop.time() - self._spoke > SPEAK_SECONDS:
             self._spoke = loop.time()
-            async with asyncio.timeout(SILENT_SECONDS):
+            with answered_within(SILENT_SECONDS, writer):
                 await writer.execute("SELECT 1")
         return True
 
@@ -140,7 +145,7 @@ class Projector:
                     while True:
                         async for _ in connection.notifies(timeout=LISTEN_SECONDS):
                             self._woken.set()
-                        async with asyncio.timeout(SILENT_SECONDS):
+                        with answered_within(SILENT_SECONDS, connection):
                             await connection.execute("SELECT 1")  # is anybody still there?
             except (psycopg.Error, OSError) as error:
                 _log.warning("no notices of the log for now: %s", error)

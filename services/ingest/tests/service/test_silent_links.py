@@ -1,0 +1,79 @@
+"""Links to Postgres that somebody in the middle has forgotten: both ends are there, and neither hears the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+
+from argus_ingest import database as connections
+from argus_ingest.log import SQL
+from argus_ingest.migrate import migrate
+from argus_testkit import Database
+from argus_testkit.proxy import FaultProxy
+
+
+@pytest.fixture
+async def migrated(database: Database) -> Database:
+    pool = connections.make_pool(database.ingest_url)
+    await pool.open()
+    async with pool.connection() as connection:
+        await migrate(connection)
+    await pool.close()
+    return database
+
+
+async def test_a_session_that_is_left_in_the_middle_of_a_pipeline_does_not_keep_the_log_locked(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To Postgres it is neither idle nor in a statement: the timeouts of these two never run."""
+    monkeypatch.setattr(connections, "LONGEST_TRANSACTION_S", 2)
+    pool = connections.make_pool(migrated.ingest_url)
+    await pool.open()
+    try:
+        forgotten = await pool.getconn()
+        async with await psycopg.AsyncConnection.connect(migrated.ingest_url) as other:
+            await other.execute("SET LOCAL lock_timeout = '20s'")
+            heads = None
+            with contextlib.suppress(psycopg.OperationalError):  # when it hears how it has ended
+                async with forgotten.pipeline():
+                    cursor = await forgotten.execute(SQL["lock_head"])
+                    await cursor.fetchone()  # it has the lock, and the pipeline stays open
+                    heads = await (await other.execute(SQL["lock_head"])).fetchall()
+            assert heads
+            assert forgotten.closed
+        await pool.putconn(forgotten)
+    finally:
+        await pool.close()
+
+
+async def test_whoever_waits_on_a_silent_link_hears_so_in_time(
+    migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection in use is given up after its time, an idle one is not lent any more, a new one works."""
+    monkeypatch.setattr(connections, "CHECK_S", 0.5)
+    port = psycopg.conninfo.conninfo_to_dict(migrated.ingest_url)["port"]
+    with FaultProxy(int(str(port))) as proxy:
+        url = migrated.ingest_url.replace(f":{port}/", f":{proxy.port}/")
+        pool = connections.make_pool(f"{url}?sslmode=disable")
+        await pool.open()
+        try:
+            async with asyncio.timeout(60):
+                with pytest.raises(psycopg.OperationalError):
+                    async with connections.lent(pool, 0.5) as connection:
+                        await connection.execute("SELECT 1")
+                        assert proxy.forget(b"argus-ingest") >= 1
+                        await connection.execute("SELECT 1")
+                assert connection.closed
+            while True:  # until the pool has seen that the others are silent, too
+                try:
+                    async with connections.lent(pool, 5) as connection:
+                        assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+                    break
+                except PoolTimeout:
+                    continue
+        finally:
+            await pool.close()
