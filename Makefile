@@ -3,11 +3,12 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+# Of pytest; more than the processors of a small machine, because tests wait for much.
+WORKERS ?= 3
 RUFF_PATHS := contracts sdk services gateway deploy tests examples benchmarks conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down status logs test soak check bench bench-peers ui format
+.PHONY: help env up down status logs test faults soak check bench bench-peers ui format
 .SILENT:
 
 help: ## what there is
@@ -31,9 +32,12 @@ logs: env ## the last lines of every log (argus-local logs -f NAME follows one)
 ui: env ## build the UI into ui/dist (skipped when nothing has changed)
 	$(BIN)/python -m argus_local.ui build
 
-test: env ui ## everything, against real servers, browser included (PYTEST="-k word" chooses)
+test: env ui ## all tests against real servers, browser included (PYTEST="-k word" chooses)
 	$(BIN)/python -m argus_local.browser > /dev/null || true  # fetched before the workers start; the tests say what is missing
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST); tested=$$?; $(BIN)/python -m argus_local.ui test && exit $$tested
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not rare" $(PYTEST); tested=$$?; $(BIN)/python -m argus_local.ui test && exit $$tested
+
+faults: env ui ## the tests with rare faults, which CI runs too (PYTEST="-k word" chooses)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m rare $(PYTEST)
 
 soak: env ui ## the long forms of the fault and harm tests: minutes each, hours in all (PYTEST="-k word" chooses)
 	ARGUS_FAULTS=full $(BIN)/pytest -s tests/faults tests/harm $(PYTEST)

@@ -99,6 +99,7 @@ def test_n1_without_the_spool_it_is_lost_and_found_out(
         assert verdict.places["log"].phantom == verdict.places["log"].doubled == 0
 
 
+@pytest.mark.rare
 def test_n3_the_durable_stands_behind_the_end_of_the_stream(
     trial: Callable[..., Trial], faulty_stack: LocalStack, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def watch_health(stack: LocalStack, seconds: float) -> float:
     return slowest
 
 
+@pytest.mark.rare
 def test_n4_the_broker_is_restarted_again_and_again(trial: Callable[..., Trial], faulty_stack: LocalStack) -> None:
     """N4: killed at random moments under load; what was acknowledged is delivered soon after each start."""
     with trial() as fault:
@@ -197,6 +199,7 @@ async def shorten_ack_wait(stream: JetStreamContext) -> None:
     await stream.add_consumer(STREAM, config)
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("harm", [delete_durable, delete_stream, shorten_ack_wait])
 def test_n5_somebody_deletes_or_changes_what_argus_made_in_the_broker(
     trial: Callable[..., Trial], faulty_stack: LocalStack, harm: Callable[[JetStreamContext], Any]

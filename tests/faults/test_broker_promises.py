@@ -35,6 +35,7 @@ def stack_env() -> dict[str, str]:
     return {"ARGUS_INGEST_ACK_WAIT_SECONDS": str(ACK_WAIT_S)}
 
 
+@pytest.mark.rare
 def test_n6_delivered_again_while_the_first_is_still_at_work(
     trial: Callable[..., Trial], faulty_stack: LocalStack
 ) -> None:
@@ -55,6 +56,7 @@ def test_n6_delivered_again_while_the_first_is_still_at_work(
         assert metric(ingest, "argus_events_repeated_total") > 0
 
 
+@pytest.mark.rare
 def test_n6_killed_between_commit_and_acknowledgement(trial: Callable[..., Trial], faulty_stack: LocalStack) -> None:
     """N6: ingest is killed again and again under load; what it had committed and not acknowledged comes again: nothing is doubled."""
     with trial() as fault:

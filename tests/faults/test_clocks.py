@@ -16,6 +16,7 @@ from argus_testkit import LocalStack, eventually
 from argus_testkit.failpoints import Clock
 from argus_testkit.faults import LiveCapture, Said, Workload, check, pick, seeded, settle
 
+pytestmark = pytest.mark.rare
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 SKEWS = {"a day behind": -DAY_S, "a day ahead": DAY_S, "ten minutes ahead": 600.0, "steps back in the middle": 0.0}
 

@@ -113,7 +113,7 @@ def _address(folder: Path, url: str) -> None:
 # -- X1 ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["drop", "reset"])
+@pytest.mark.parametrize("how", ["drop", pytest.param("reset", marks=pytest.mark.rare)])
 def test_cut_off_for_long_then_killed(how: str, faulty_stack: LocalStack, workload: Workloads) -> None:
     """Training does not notice. What must be kept is kept; how many log lines the small spool could not keep is told."""
     with between(faulty_stack, "nats") as (proxy, url):
@@ -194,6 +194,7 @@ def _lines_in_the_log(stack: LocalStack, batch_id: str) -> int:
 # -- X2 ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.rare
 @pytest.mark.parametrize("door", ["nats", "http"])
 def test_a_slow_bad_link_stores_nothing_twice(door: str, faulty_stack: LocalStack, workload: Workloads) -> None:
     """0.3 to 0.5 s late, 32 kB/s, and reset every second or two: acknowledgements get lost, and everything is sent again."""

@@ -54,6 +54,7 @@ def begin(
     return lambda: Trial(link[0], tmp_path / "work", seeded(request.node.name), events_per_s=pick(60.0, 4_000.0))
 
 
+@pytest.mark.rare
 def test_d2_nobody_knows_whether_the_commit_happened(
     link: tuple[LocalStack, FaultProxy, str], begin: Callable[[], Trial]
 ) -> None:
@@ -120,6 +121,7 @@ def wait_projected(stack: LocalStack) -> None:
     eventually(is_projected, 180, "the projection goes on")
 
 
+@pytest.mark.rare
 def test_d5_everything_waits_for_a_lock(link: tuple[LocalStack, FaultProxy, str], begin: Callable[[], Trial]) -> None:
     """D5: the log is locked by somebody; 50 people read at once and 50 pages are open. Nobody waits for ever (200, or 503 with
     Retry-After), open pages hold no connection, and afterwards there are as many connections as before."""
@@ -148,6 +150,7 @@ def test_d5_everything_waits_for_a_lock(link: tuple[LocalStack, FaultProxy, str]
         fault.verdict()
 
 
+@pytest.mark.rare
 def test_d4_links_that_a_middleman_has_forgotten(
     link: tuple[LocalStack, FaultProxy, str], begin: Callable[[], Trial]
 ) -> None:

@@ -20,7 +20,7 @@ from argus_testkit import LocalStack, eventually
 from argus_testkit.failpoints import Failpoints
 from argus_testkit.faults import SOON_AGAIN, LiveCapture, Workload, check, is_full, seeded, settle
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.rare]
 
 
 @dataclass(frozen=True)

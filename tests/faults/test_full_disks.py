@@ -22,6 +22,7 @@ from argus_testkit.faults.payloads import POINT
 from argus_testkit.proxy import FaultProxy
 from argus_testkit.volumes import SmallVolume, can_mount, without_room
 
+pytestmark = pytest.mark.rare
 BACK_WITHIN_S = 180.0
 """The goal is 10 s; the figures are printed."""
 MB = 2**20

@@ -162,6 +162,7 @@ def _has_sdk(arguments: object) -> bool:
     return "argus_testkit.faults.sender" in str(arguments)
 
 
+@pytest.mark.rare
 def test_rolling_restart(day: Callable[[ExitStack], Day]) -> None:
     """P2. SIGTERM to one service after the other: what is in flight is finished, and nobody who watches misses anything."""
     with ExitStack() as entered:
@@ -177,6 +178,7 @@ def test_rolling_restart(day: Callable[[ExitStack], Day]) -> None:
         assert today.capture.connections > 1
 
 
+@pytest.mark.rare
 def test_a_frozen_process_wakes_up_and_nothing_is_lost_or_done_twice(day: Callable[[ExitStack], Day]) -> None:
     """X3. A long pause of a machine: longer than the broker waits for an acknowledgement, in the long form."""
     with ExitStack() as entered:
@@ -196,6 +198,7 @@ def test_a_frozen_process_wakes_up_and_nothing_is_lost_or_done_twice(day: Callab
         print({name: "the same process" if before[name] == after[name] else "restarted" for name in PROGRAMS})
 
 
+@pytest.mark.rare
 def test_two_of_everything_by_mistake(day: Callable[[ExitStack], Day], tmp_path: Path) -> None:
     """P5. Nothing is done twice; and when the first of two goes, the second does its work."""
     doubles: list[ServiceProcess] = []

@@ -102,6 +102,7 @@ def test_nats_away_is_503_and_over_when_it_is_back(own_door, own_database, nats_
     assert own_door.gateway.is_running
 
 
+@pytest.mark.rare
 def test_postgres_away_posting_goes_on_for_known_keys_and_all_of_it_arrives(
     own_door, own_database, postgres_server, event
 ):
@@ -129,6 +130,7 @@ def test_postgres_away_posting_goes_on_for_known_keys_and_all_of_it_arrives(
     assert own_door.gateway.is_running
 
 
+@pytest.mark.rare
 def test_restarts_of_postgres_under_load_lose_nothing_that_was_answered_200(
     own_door, own_database, postgres_server, event
 ):
