@@ -19,7 +19,7 @@ LONGEST_TRANSACTION_S = 20
 while Postgres waits for the rest of a pipeline, the timeouts of statements and of idle transactions do not run."""
 CHECK_S = 2.0
 _SET_LONGEST_TRANSACTION = (
-    "SELECT set_config('transaction_timeout', %s, false) WHERE current_setting('server_version_num')::int >= 170000"
+    "SELECT set_config('transaction_timeout', %s, %s) WHERE current_setting('server_version_num')::int >= 170000"
 )
 
 
@@ -61,8 +61,13 @@ async def lent(pool: AsyncConnectionPool, within_s: float) -> AsyncIterator[Asyn
 
 
 async def _bound_transactions(connection: AsyncConnection[Any]) -> None:
-    await connection.execute(_SET_LONGEST_TRANSACTION, [f"{LONGEST_TRANSACTION_S}s"])
+    await connection.execute(_SET_LONGEST_TRANSACTION, [f"{LONGEST_TRANSACTION_S}s", False])
     await connection.commit()
+
+
+async def without_end(connection: AsyncConnection[Any]) -> None:
+    """The present transaction may take as long as it takes: a migration of a large log does."""
+    await connection.execute(_SET_LONGEST_TRANSACTION, ["0", True])
 
 
 async def _still_good(connection: AsyncConnection[Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from argus_ingest.database import without_end
 from argus_ingest.sql import migrations
 
 _LOCK = 0x_A1905_106  # one number for everybody who migrates schema log
@@ -14,6 +15,7 @@ _LOCK = 0x_A1905_106  # one number for everybody who migrates schema log
 async def migrate(connection: AsyncConnection[Any]) -> None:
     """Every migration has been applied, each once, also where several ingest processes start together."""
     async with connection.transaction():
+        await without_end(connection)
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS log.migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"

@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 
 from argus_ingest import database as connections
 from argus_ingest.log import SQL
-from argus_ingest.migrate import migrate
+from argus_ingest.migrate import _LOCK, migrate
 from argus_testkit import Database
 from argus_testkit.proxy import FaultProxy
 
@@ -77,3 +77,23 @@ async def test_whoever_waits_on_a_silent_link_hears_so_in_time(
                     continue
         finally:
             await pool.close()
+
+
+async def test_a_migration_may_take_longer_than_an_append(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for another process that migrates, here for twice the time that an append has."""
+    monkeypatch.setattr(connections, "LONGEST_TRANSACTION_S", 1)
+    pool = connections.make_pool(database.ingest_url)
+    await pool.open()
+    try:
+        async with (
+            await psycopg.AsyncConnection.connect(database.ingest_url) as other,
+            pool.connection() as connection,
+        ):
+            await other.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            migrating = asyncio.create_task(migrate(connection))
+            await asyncio.sleep(2)  # the time that must not matter
+            assert not migrating.done()
+            await other.commit()
+            await migrating
+    finally:
+        await pool.close()

@@ -34,8 +34,9 @@ from argus_query.visibility import NotFound, seen_by
 _SQL = load(__package__ or "", "queries.sql")
 _MAX_FACETS = 500
 SILENT_INTERVALS = 3
-CLOCKS_AGREE_S = 60.0
 """A run that is silent for so many heartbeat intervals is disconnected."""
+CLOCKS_AGREE_S = 60.0
+"""A sender's clock that differs by no more is not spoken of."""
 
 
 async def list_runs(
