@@ -10,7 +10,7 @@ with argus.init(project="digits", params={"lr": 0.1}) as run, run.job("lr=0.1", 
 from __future__ import annotations
 
 from argus.job import Job
-from argus.reporter import init
+from argus.reporter import flush, init
 from argus.run import Run
 
-__all__ = ["Job", "Run", "init"]
+__all__ = ["Job", "Run", "flush", "init"]

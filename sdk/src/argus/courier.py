@@ -17,8 +17,12 @@ from argus.settings import Settings
 from argus.spool import CLASSES
 from argus.transport import Transport
 
-WINDOW = 32
-"""Messages that are handed over at once."""
+WINDOW = 512
+"""Messages that are handed over at once,"""
+WINDOW_BYTES = 8 * 1024 * 1024
+"""or as many as are so large together."""
+FORMED = 64
+"""Messages of one outbox that are formed ahead."""
 MAX_WAITING = 20_000
 """Messages formed and not stored; more are left in their segments until some are."""
 
@@ -73,14 +77,18 @@ class Courier:
         now = time.monotonic()
         for outbox in self.outboxes.values():
             waiting = sum(len(track.waiting) for track in outbox.tracks.values())
-            outbox.form(min(2 * WINDOW - outbox.unsent(), MAX_WAITING - waiting))
+            outbox.form(min(FORMED - outbox.unsent(), MAX_WAITING - waiting))
             batch += [(outbox, message) for message in outbox.due(now, WINDOW - len(batch))]
         bodies: list[tuple[str, bytes]] = []
         readable: list[tuple[Outbox, Any]] = []
+        n_bytes = 0
         for outbox, message in batch:
+            if n_bytes > WINDOW_BYTES:
+                break
             try:
                 bodies.append((outbox.batch_id, outbox.body_of(message)))
                 readable.append((outbox, message))
+                n_bytes += len(bodies[-1][1])
             except OSError:
                 message.tried(now, taken=False)
         fates = self.transport.publish(bodies) if bodies else []
@@ -100,14 +108,17 @@ def orphans(
     *,
     unaddressed: bool = False,
     everybody: bool = False,
+    at_most: int | None = None,
 ) -> list[Orphan]:
-    """The folders of dead producers that wait for this user and URL, each locked by the caller from now on.
+    """The folders of dead producers that wait for this user and URL, the oldest first, each locked by the caller from now on.
 
     unaddressed: also those that were written without any URL. everybody: also those of other keys and URLs.
     """
     found: list[Orphan] = []
     with contextlib.suppress(OSError):
         for folder in sorted(root.iterdir()):
+            if at_most is not None and len(found) >= at_most:
+                break
             if folder.name.startswith(".") or not folder.is_dir():
                 _forget_unfinished(folder)
                 continue

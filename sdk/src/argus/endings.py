@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from argus import forks
+from argus import forks, sampler, sender
 from argus.outcome import Outcome, outcome_of, outcome_of_exit
 
 if TYPE_CHECKING:
@@ -82,7 +83,14 @@ def _at_exit() -> None:
     outcome = _uncaught
     if outcome is None and _exit_called is not None and _exit_called[1] == _said():
         outcome = _exit_called[0]
-    _end_all(outcome or Outcome("done"))
+    end_process(outcome or Outcome("done"))
+
+
+def end_process(outcome: Outcome) -> None:
+    """Every run has ended so, and is stored as far as 3 s allow."""
+    deadline = time.monotonic() + sender.FINISH_S
+    _end_all(outcome, deadline)
+    sender.finish_all(deadline)
 
 
 def _said() -> int:
@@ -101,20 +109,22 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     if callable(_previous_sigterm):
         _previous_sigterm(number, frame)  # it decides: it raises, exits, or lets the training end in its own time
         return
-    _end_all(Outcome("aborted", "SIGTERM", exit_code=143))
+    end_process(Outcome("aborted", "SIGTERM", exit_code=143))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _end_all(outcome: Outcome) -> None:
+def _end_all(outcome: Outcome, deadline: float | None = None) -> None:
     for run in list(_live):
         with contextlib.suppress(Exception):
-            run.end(outcome)
+            run.end(outcome, deadline)
 
 
 def _in_child() -> None:
     global _uncaught, _exit_called  # noqa: PLW0603
     _uncaught = _exit_called = None
+    sender.forget_after_fork()
+    sampler.forget_after_fork()
     for run in list(_live):
         with contextlib.suppress(Exception):
             run.become_child()

@@ -6,6 +6,7 @@ Used by one thread at a time: the sender of the live producer, or whoever adopte
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import deque
 from pathlib import Path
 
@@ -37,16 +38,26 @@ class Outbox:
         self.folder, self.producer_id, self.batch_id, self.spool = folder, producer_id, batch_id, spool
         self.tracks: dict[SpoolClass, Track] = {n: Track(n, Identity(producer_id, n)) for n in CLASSES}
         self.n_stored = self.n_torn = 0
+        self.ended = spool is None
+        """True: nothing more is written. What is left then has one way only to be cut into messages."""
+        self._formed = False
         self._bounds = Bounds(folder / "bounds")
         self._stored_changed = False
         self.dropping = Dropping(folder, spool)
         if spool is None:
             self._load()
 
+    def no_more(self) -> None:
+        """The lanes are closed: what was written is all."""
+        self.ended = True
+
     # -- forming -------------------------------------------------------------------------------------------------
 
     def form(self, room: int) -> None:
         """At most `room` further messages are formed from what has been written since, and their bounds are fixed."""
+        if self._formed:
+            return
+        ended, whole = self.ended, True
         for track in self.tracks.values():
             if self.spool is not None:
                 discover(self.spool, track)
@@ -54,7 +65,12 @@ class Outbox:
                 while room > 0 and self._next_message(track) is not None:
                     room -= 1
             except OSError as error:
+                whole = False
                 warn("spool-read", f"cannot read the spool in {self.folder}: {error.strerror}", every_s=60)
+        if ended and whole and room > 0 and not self.holds_memory():
+            self.finish_reading()
+            self._formed = self._all_read()
+            self._close_files()
 
     def _next_message(self, track: Track) -> Message | None:
         while track.reading < len(track.segments):
@@ -64,7 +80,7 @@ class Outbox:
             if message is not None:
                 if track.is_stored(message.first_seq, message.next_seq):
                     continue
-                if not (track.fixed and track.fixed[0] == (message.first_seq, message.count)):
+                if not (self.ended or (track.fixed and track.fixed[0] == (message.first_seq, message.count))):
                     self._fix(message)
                 track.waiting.append(message)
                 return message
@@ -138,12 +154,6 @@ class Outbox:
             raise OSError(f"{self.folder}: {message.name} {message.first_seq} cannot be read any more")
         return self._encode(self.tracks[message.name], message.first_seq, events)
 
-    def forget_bodies(self) -> None:
-        """The bytes of formed messages are read again when they are needed."""
-        for track in self.tracks.values():
-            for message in track.waiting:
-                message.body = None
-
     def due(self, now: float, limit: int) -> list[Message]:
         """At most `limit` messages to send now, lifecycle first, each class in the order of seq."""
         found: list[Message] = []
@@ -178,6 +188,8 @@ class Outbox:
 
     def tidy(self, cap_bytes: int) -> None:
         """Stored segments are gone, full ones rolled, the cap is kept, the watermark is on disk."""
+        if self._formed and not self._stored_changed:
+            return
         for track in self.tracks.values():
             if self.spool is not None:
                 discover(self.spool, track)
@@ -204,8 +216,12 @@ class Outbox:
 
     def is_empty(self) -> bool:
         """True where everything that was written is stored."""
+        return not any(track.waiting for track in self.tracks.values()) and (self._formed or self._all_read())
+
+    def _all_read(self) -> bool:
+        """Whether messages were formed of everything that was written."""
         for name, track in self.tracks.items():
-            if track.waiting or track.reading < len(track.segments) - 1:
+            if track.reading < len(track.segments) - 1:
                 return False
             last = track.segments[-1] if track.segments else None
             if isinstance(last, FileSegment) and last.read_at < last.size():
@@ -217,15 +233,33 @@ class Outbox:
                 return False
         return True
 
+    def holds_memory(self) -> bool:
+        """Whether events wait here that no disk has taken yet."""
+        return any(
+            isinstance(track.segments[-1], MemorySegment) if track.segments else False for track in self.tracks.values()
+        ) or (self.spool is not None and any(lane.memory is not None for lane in self.spool.lanes.values()))
+
+    def written(self) -> dict[SpoolClass, int]:
+        """The seq behind everything that was written so far, by class."""
+        ends: dict[SpoolClass, int] = {}
+        for name, track in self.tracks.items():
+            if self.spool is not None:
+                discover(self.spool, track)
+            ends[name] = track.end()
+        return ends
+
+    def has_stored(self, until: dict[SpoolClass, int]) -> bool:
+        """Whether Argus has every event below these seqs."""
+        return all(self.tracks[name].is_stored(0, seq) for name, seq in until.items())
+
     def remove_folder(self) -> None:
         """The folder is gone. Call it with everything stored and its lock held."""
         self.close()
         for track in self.tracks.values():
             track.segments.clear()
-        for path in sorted(self.folder.glob("*"), key=lambda path: path.name == "lock"):
-            with contextlib.suppress(OSError):
-                path.unlink()
         with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(self.folder), key=lambda name: name == "lock"):  # noqa: PTH208
+                os.unlink(f"{self.folder}/{name}")  # noqa: PTH108
             self.folder.rmdir()
 
     def finish_reading(self) -> None:
@@ -241,10 +275,13 @@ class Outbox:
                 last.read_at = last.size()
 
     def close(self) -> None:
+        self._close_files()
+        self._bounds.close()
+
+    def _close_files(self) -> None:
         for track in self.tracks.values():
             for segment in track.segments:
                 segment.close()
-        self._bounds.close()
 
     def _load(self) -> None:
         for name, segments in find_segments(self.folder).items():

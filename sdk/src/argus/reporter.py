@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from argus import redact, values
+from argus import redact, sender, values
 from argus.given import settings_of, whole
+from argus.producer import HEARTBEAT_S
 from argus.run import Run
-from argus.sender import HEARTBEAT_S
 from argus.settings import disabled, settings
 from argus.trouble import warn
 
@@ -82,6 +82,14 @@ def init(
         lambda: run.begin(start, capture_output, 15.0 if interval_s is None else interval_s, folder),
     )
     return run
+
+
+def flush(timeout_s: float = 3.0) -> bool:
+    """Everything that this process has said so far is stored in Argus: True. Or `timeout_s` have passed: False.
+
+    Not needed at the end of a script, which waits for that by itself. False also where there is no address to send to.
+    """
+    return bool(_kindly("flush", lambda: sender.flush(max(float(timeout_s), 0.0))))
 
 
 def _kindly(what: str, find: Callable[[], Found]) -> Found | None:

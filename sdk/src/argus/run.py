@@ -14,31 +14,25 @@ from urllib.parse import quote
 
 import orjson
 
-from argus import endings, values
+from argus import endings, sampler, values
 from argus.clock import SteadyClock
 from argus.console import Capture
 from argus.given import settings_of, whole
 from argus.job import Job
 from argus.outcome import Outcome, OutcomeStatus, outcome_of
-from argus.sampler import Sampler
-from argus.sender import Sender
+from argus.producer import Producer, lane_of
+from argus.sender import FINISH_S, carry
 from argus.settings import Settings
-from argus.spool import Spool, SpoolClass, new_producer_id
 from argus.trouble import warn
 
-FINISH_S = 2.8
-"""The promise is 3 s, from the call to its return."""
-_CLASS_OF: dict[str, SpoolClass] = {
-    "job_epoch": "metrics",
-    "resource_snapshot": "snapshots",
-    "log_line": "log_lines",
-}
+ENVIRONMENT_WAIT_S = 1.5
+"""How long the end of a run waits for the description of the machine, where that is not known yet."""
 
 
 class Run:
     """A run: one training batch. `argus.init` makes it.
 
-    No method blocks on the network (`finish` for at most 3 s) or raises because of Argus.
+    No method blocks on the network or raises because of Argus.
     """
 
     def __init__(self, batch_id: str, attempt: int, where: Settings | None) -> None:
@@ -56,12 +50,12 @@ class Run:
         self._line_no = 0
         self._started = time.monotonic()
         self._signal: str | None = None
-        self._saw_stop = self._ended = False
+        self._saw_stop = self._ended = self._beginning = False
         self._clock = SteadyClock()
         self._capture: Capture | None = None
-        self._sampler: Sampler | None = None
-        self._sender: Sender | None = None
-        self.producer_id = ""
+        self._watch: sampler.Watch | None = None
+        self._producer: Producer | None = None
+        self._skipped_lines = 0
         if where is not None:
             self._become_producer(where, beats=True)
 
@@ -93,8 +87,6 @@ class Run:
             return job
         self._jobs.append(job)
         try:
-            if self._sampler is not None:
-                self._sampler.gpus_known.wait(0.2)
             data: dict[str, Any] = {
                 "name": wanted if job_id is not None else None,
                 "model": values.text(model, values.MAX_SHORT) if model is not None else None,
@@ -102,7 +94,7 @@ class Run:
                 "params": settings_of(params),
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
-                "gpu_indexes": self._sampler.gpu_indexes if self._sampler is not None else [],
+                "gpu_indexes": self._watch.gpu_indexes() if self._watch is not None else [],
                 "n_epochs_expected": whole(epochs, "epochs"),
                 "n_steps_expected": whole(steps, "steps"),
             }
@@ -119,7 +111,7 @@ class Run:
     @property
     def stopped(self) -> bool:
         """True when somebody asked this run to stop. Costs nothing; asked for in the background every 10 s (HTTPS)."""
-        asked = self._sender is not None and self._sender.stop_requested
+        asked = self._producer is not None and self._producer.stop_requested
         self._saw_stop = self._saw_stop or asked
         return asked
 
@@ -133,7 +125,11 @@ class Run:
     def finish(
         self, status: OutcomeStatus = "done", *, reason: str | None = None, exit_code: int | None = None
     ) -> None:
-        """The run has ended so; open jobs end likewise. Waits at most 3 s, what is left then stays in the spool."""
+        """The run has ended so; open jobs end likewise. All of it is on disk on return.
+
+        Nobody waits for the network: what is not sent yet goes on in the background, and the end of the process waits for
+        it, for 3 s at most (`argus.flush` waits at once). What is left then stays in the spool.
+        """
         self.end(Outcome(status, reason, exit_code=exit_code))
 
     def __enter__(self) -> Run:
@@ -144,16 +140,25 @@ class Run:
     ) -> None:
         self.end(outcome_of(error))
 
+    @property
+    def producer_id(self) -> str:
+        """Names this process' part of the run; "" where nothing is recorded."""
+        return self._producer.id if self._producer is not None else ""
+
     # -- for the other modules -------------------------------------------------------------------------------------
 
     def begin(self, start: dict[str, Any], capture_output: bool, interval_s: float, folder: str | None) -> None:
         """`batch_start` is said, the threads run, the end of the process is watched."""
         self.say("batch_start", None, {key: value for key, value in start.items() if value is not None})
-        assert self._sender is not None
-        self._sender.start()
-        self._sampler = Sampler(interval_s, folder, self._say_environment, self._say_snapshot)
-        self._sampler.start()
-        endings.watch(self)
+        assert self._producer is not None
+        assert self._where is not None
+        carry(self._producer, self._where)
+        self._beginning = True
+        try:
+            endings.watch(self)
+            self._watch = sampler.watch(interval_s, folder, self._say_environment, self._say_snapshot)
+        finally:
+            self._beginning = False
         if capture_output:
             self._capture = Capture(self._say_output)
 
@@ -176,25 +181,27 @@ class Run:
             warn(f"large:{kind}", f"{kind} is larger than 60 KiB; its longest parts were cut")
             event["data"] = values.shortened(data)
             payload = orjson.dumps(event, option=orjson.OPT_UTC_Z)
-        self._lane(kind).append(payload)
+        self._lanes[lane_of(kind)].append(payload)
 
-    def end(self, outcome: Outcome) -> None:
-        """Open jobs and the run are ended so, and sent as far as 3 s allow. A second call changes nothing."""
+    def end(self, outcome: Outcome, deadline: float | None = None) -> None:
+        """Open jobs and the run are ended so, on disk. A second call changes nothing.
+
+        deadline: monotonic; the end of the process cannot wait longer.
+        """
         if self._ended or not self.live:
             return
         self._ended = True
-        deadline = time.monotonic() + FINISH_S
         try:
             if os.getpid() == self._owner_pid:
-                self._say_end(outcome, deadline)
-            elif self._sender is not None:
-                self._sender.tell_drops(final=True)
+                self._say_end(outcome, time.monotonic() + FINISH_S if deadline is None else deadline)
+            elif self._producer is not None:
+                self._producer.tell_drops(final=True)
         except Exception as error:
             warn("end", f"trouble at the end of the run: {error!r:.200}")
         self.live = False
         endings.forget(self)
-        if self._sender is not None:
-            self._sender.finish(max(deadline - time.monotonic(), 0.1))
+        if self._producer is not None:
+            self._producer.ended = True
 
     def _say_end(self, outcome: Outcome, deadline: float) -> None:
         if self._capture is not None:
@@ -206,14 +213,14 @@ class Run:
             status, reason = "aborted", "stopped on request"
         for job in list(self._jobs):
             job._end(status, reason=reason, traceback=outcome.traceback, exit_code=exit_code)  # pyright: ignore[reportPrivateUsage]
-        if self._sampler is not None:
-            self._sampler.stop(max(min(1.5, deadline - time.monotonic()), 0.0))
+        if self._watch is not None:
+            self._watch.stop(max(min(ENVIRONMENT_WAIT_S, deadline - time.monotonic()), 0.0))
         data: dict[str, Any] = {
             "elapsed_s": round(time.monotonic() - self._started, 6),
             "reason": values.text(reason, 8_000) if reason is not None else None,
             "error_report": values.tail(outcome.traceback, 24_000) if outcome.traceback else None,
             "exit_code": exit_code,
-            "dropped": (self._sender.final_drops() if self._sender is not None else None) or None,
+            "dropped": (self._producer.final_drops() if self._producer is not None else None) or None,
         }
         self.say(f"batch_{status}", None, {key: value for key, value in data.items() if value is not None})
 
@@ -221,8 +228,11 @@ class Run:
         self._signal = name
 
     def is_writing(self) -> bool:
-        """Whether the calling thread is inside of a write of ours right now."""
-        return any(lane.lock._is_owned() for lane in self._spool.lanes.values())  # type: ignore[attr-defined]
+        """Whether the calling thread may be inside of a write of ours right now, or hold a lock that the end needs."""
+        if self._beginning:
+            return True
+        lanes = self._producer.spool.lanes.values() if self._producer is not None else ()
+        return any(lane.lock._is_owned() for lane in lanes)  # type: ignore[attr-defined]
 
     def forget_job(self, job: Job) -> None:
         with contextlib.suppress(ValueError):
@@ -233,46 +243,32 @@ class Run:
         where = self._where
         if where is None or not self.live:
             return
-        self._spool.forget_after_fork()
-        if self._sender is not None:
-            self._sender.abandon()
-        self._sampler = None
-        self._become_producer(where, beats=False)
-        self.metrics_lane.spool.on_first_event = self._start_sender
+        if self._producer is not None:
+            self._producer.abandon()
+        self._watch = None
+        producer = self._become_producer(where, beats=False)
+        producer.spool.on_first_event = self._begin_in_child
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _become_producer(self, where: Settings, beats: bool) -> None:
-        self.producer_id = new_producer_id()
+    def _become_producer(self, where: Settings, *, beats: bool) -> Producer:
         self._skipped_lines = 0
-        meta = {"batch_id": self.batch_id, "attempt": self.attempt, "url": where.shown_url, "key_id": where.key_id}
-        self._spool = Spool(where.spool_dir, self.producer_id, meta)
-        self.metrics_lane = self._spool.lanes["metrics"]
-        self.lines_lane = self._spool.lanes["log_lines"]
-        self._sender = Sender(self._spool, self.batch_id, where, self._beat, self._dropped, beats=beats)
+        producer = Producer(where, self.batch_id, self.attempt, self._beat, lambda: self._skipped_lines, beats=beats)
+        self._lanes = producer.spool.lanes
+        self.metrics_lane, self.lines_lane = self._lanes["metrics"], self._lanes["log_lines"]
+        self._producer = producer
+        return producer
 
-    def _start_sender(self) -> None:
-        """The child has something to say: its sender runs, and a multiprocessing child waits for it at its end."""
-        if self._sender is not None and not self._sender.is_alive():
-            with contextlib.suppress(RuntimeError):
-                self._sender.start()
+    def _begin_in_child(self) -> None:
+        """The child has something to say: it is carried, and a multiprocessing child waits for that at its end."""
+        if self._producer is not None and self._where is not None:
+            carry(self._producer, self._where)
         util: Any = sys.modules.get("multiprocessing.util")
         if util is not None:
-            util.Finalize(None, self.end, (Outcome("done"),), exitpriority=10)
-
-    def _lane(self, kind: str) -> Any:
-        return self._spool.lanes[_CLASS_OF.get(kind, "lifecycle")]
+            util.Finalize(None, endings.end_process, (Outcome("done"),), exitpriority=10)
 
     def _beat(self, dropped: dict[str, int]) -> None:
         self.say("batch_heartbeat", None, {"dropped": dropped} if dropped else {})
-
-    def _dropped(self) -> dict[str, int]:
-        total = self._spool.dropped()
-        for name, count in (self._sender.outbox.dropping.dropped if self._sender is not None else {}).items():
-            total[name] = total.get(name, 0) + count
-        if self._skipped_lines:
-            total["log_lines"] = total.get("log_lines", 0) + self._skipped_lines
-        return total
 
     def _say_environment(self, data: dict[str, Any]) -> None:
         self.say("env_snapshot", None, data)

@@ -1,4 +1,9 @@
-"""The background thread of a live run: sends, re-sends, trims, beats, asks whether to stop, adopts orphans."""
+"""The background thread of a process: sends what its runs say, re-sends, trims, adopts what dead processes left.
+
+There is one for each destination, shared by all runs of the process: a run costs no thread and no connection of its own, and
+nobody waits when it ends. What is not stored by then is carried on while the process lives; at its end `finish_all` waits
+for the rest, for 3 s at most.
+"""
 
 from __future__ import annotations
 
@@ -6,105 +11,149 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 
 from argus.courier import Courier, Orphan, orphans
 from argus.outbox import Outbox
+from argus.producer import Producer
 from argus.settings import Settings
-from argus.spool import Spool
+from argus.spool import SpoolClass
 from argus.transport import Transport, open_transport
 from argus.trouble import warn
 
+FINISH_S = 2.8
+"""The promise is 3 s, for a whole process."""
 TURN_S = 0.05
 """How long what was said may wait before it is handed over."""
-HEARTBEAT_S = 30.0
-TELL_DROPS_S = 5.0
-STOP_POLL_S = 10.0
 ADOPT_FIRST_S = 5.0
 ADOPT_EVERY_S = 60.0
 UNREACHABLE_FINISH_S = 1.0
+IDLE_S = 10.0
+"""A thread that has had nothing to do for so long ends; the next run starts another."""
+MAX_ENDED = 200
+"""Ended runs that wait here for being stored; further ones wait as folders, until there is room to adopt them."""
+
+_gate = threading.RLock()
+"""Reentrant: a signal may end the process in the middle of what it guards."""
+_senders: dict[Settings, Sender] = {}
+
+
+def carry(producer: Producer, settings: Settings) -> None:
+    """What `producer` writes is sent from now on, by the thread of its destination."""
+    with _gate:
+        sender = _senders.get(settings)
+        if sender is not None and not sender.ending:
+            sender.arriving.append(producer)
+            return
+        sender = Sender(settings)
+        sender.arriving.append(producer)
+        try:
+            sender.start()
+        except RuntimeError as error:  # the interpreter is ending, or there are too many threads
+            warn("sender", f"cannot send: {error}; everything stays in {settings.spool_dir}")
+            return
+        _senders[settings] = sender
+
+
+def flush(timeout_s: float) -> bool:
+    """Whether everything that was said before this call is stored, after `timeout_s` at the latest."""
+    deadline = time.monotonic() + timeout_s
+    with _gate:
+        asked = [sender.ask_for_flush() for sender in _senders.values()]
+    return all(flushed.wait(max(deadline - time.monotonic(), 0)) for flushed in asked)
+
+
+def finish_all(deadline: float) -> None:
+    """The process ends: everything is stored, or it is `deadline` (monotonic); the rest stays in the spool, and is named."""
+    with _gate:
+        ending = list(_senders.values())
+        _senders.clear()
+    for sender in ending:
+        sender.finish(deadline)
+    for sender in ending:
+        sender.join(max(deadline - time.monotonic(), 0) + 0.2)
+        sender.name_what_is_left()
+
+
+def forget_after_fork() -> None:
+    """In the child: the parent's connections and folders are not held open from here; the first run starts a new thread."""
+    global _gate  # noqa: PLW0603
+    _gate = threading.RLock()
+    for sender in _senders.values():
+        sender.abandon()
+    _senders.clear()
 
 
 class Sender(threading.Thread):
-    """One per live producer. It never raises and never touches the calling threads except through the spool.
+    """It never raises and never touches the calling threads except through the spool."""
 
-    beat: writes a heartbeat into the spool, with what `dropped` answers: how many events were dropped so far, by class.
-    beats: False where this producer is not the one that beats (a forked child); it only tells of what it drops.
-    """
-
-    def __init__(
-        self,
-        spool: Spool,
-        batch_id: str,
-        settings: Settings,
-        beat: Callable[[dict[str, int]], None],
-        dropped: Callable[[], dict[str, int]],
-        *,
-        beats: bool,
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(name="argus-sender", daemon=True)
-        self.outbox = Outbox(spool.folder, spool.producer_id, batch_id, spool)
-        self.stop_requested = False
-        self.transport: Transport | None = None
-        self._spool, self._batch_id, self._settings = spool, batch_id, settings
-        self._beat, self._dropped, self._beats = beat, dropped, beats
-        self._told: dict[str, int] = {}
+        self.arriving: deque[Producer] = deque()
+        """Producers that this thread has not seen yet."""
+        self.ending = False
+        """True: it takes no more producers. Changed under `_gate`."""
+        self._settings = settings
+        self._transport: Transport | None = None
+        self._producers: dict[str, Producer] = {}
+        self._orphans: list[Orphan] = []
+        self._parked: dict[str, int] = {}
+        """Ended producers whose folders wait outside, with how many of their events Argus does not have."""
+        self._flushes: deque[_Flush] = deque()
+        self._batch_ids: set[str] = set()
         self._deadline: float | None = None
         self._finished_at = 0.0
-        self._orphans: list[Orphan] = []
+        self._next_adoption = time.monotonic() + ADOPT_FIRST_S
+        self._busy_at = time.monotonic()
+
+    def finish(self, deadline: float) -> None:
+        """The thread ends when everything is stored, and at `deadline` in any case. Does not wait for that."""
         now = time.monotonic()
-        self._next_beat, self._next_drops, self._next_stop_poll = now + HEARTBEAT_S, now + TELL_DROPS_S, now + 1.0
-        self._next_adoption = now + ADOPT_FIRST_S
+        self._finished_at, self._next_adoption = now, 0.0
+        self._deadline = now + (deadline - now) * 0.9
 
-    def finish(self, timeout_s: float) -> None:
-        """Everything is stored, or `timeout_s` have passed; the rest stays in the spool, and is named. The thread ends."""
-        now = time.monotonic()
-        self._finished_at, self._deadline = now, now + timeout_s * 0.9
-        self._next_adoption = 0.0
-        if self.is_alive():
-            self.join(timeout_s)
-        self._name_what_is_left()
+    def ask_for_flush(self) -> threading.Event:
+        """Set once everything that was said before is stored."""
+        asked = _Flush()
+        self._flushes.append(asked)
+        return asked.done
 
-    def tell_drops(self, *, final: bool = False) -> None:
-        """What was dropped is in the spool, if any was since the last time: nobody may be there to say it at the end."""
-        if (dropped := self.final_drops() if final else self._dropped()) != self._told:
-            self._told = dropped
-            self._beat(dropped)
-
-    def final_drops(self) -> dict[str, int]:
-        """What was dropped in all, by class. From now on nothing is: nobody could tell of it any more."""
-        self.outbox.dropping.stop()
-        return self._dropped()
-
-    def _name_what_is_left(self) -> None:
+    def name_what_is_left(self) -> None:
+        """Call it when the thread has ended, or should have."""
+        on_disk, in_memory = sum(self._parked.values()), 0
         try:
-            on_disk, in_memory = self.outbox.left()
+            for outbox in self._ours():
+                left = outbox.left()
+                on_disk, in_memory = on_disk + left[0], in_memory + left[1]
         except (OSError, RuntimeError, IndexError) as error:  # the thread did not end in time: it still works on them
             warn("left", f"how many events are not sent yet cannot be seen ({error!r:.100}); `argus sync` sends them")
             return
         if in_memory:
-            warn("lost", f"{in_memory} events are lost: the disk did not take them, and this run ends")
+            warn("lost", f"{in_memory} events are lost: the disk did not take them, and this process ends")
         if on_disk:
             kept = f"{on_disk} events are not sent yet and stay in {self._settings.spool_dir}"
             warn("left", f"{kept}; the next run sends them, or `argus sync`")
 
     def abandon(self) -> None:
         """In a forked child: nothing of the parent's is held open."""
-        with contextlib.suppress(Exception):
-            self.outbox.close()
-        if self.transport is not None:
-            self.transport.abandon()
+        for producer in [*self._producers.values(), *self.arriving]:
+            with contextlib.suppress(Exception):
+                producer.abandon()
+        if self._transport is not None:
+            self._transport.abandon()
         for orphan in self._orphans:
             with contextlib.suppress(OSError):
                 os.close(orphan.lock_fd)
+
+    # -- the thread ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         courier: Courier | None = None
         try:
             if self._settings.url is not None:
-                self.transport = open_transport(self._settings)
-                courier = Courier(self.transport, self._settings.max_bytes)
-                courier.outboxes[self._spool.producer_id] = self.outbox
+                self._transport = open_transport(self._settings)
+                courier = Courier(self._transport, self._settings.max_bytes)
         except Exception as error:
             warn("sender", f"cannot send: {error!r:.200}; everything stays in {self._settings.spool_dir}")
         while True:
@@ -119,92 +168,152 @@ class Sender(threading.Thread):
         self._end()
 
     def _work(self, courier: Courier | None) -> bool:
-        """One turn. True: the run has ended and so may the thread."""
+        """One turn. True: there is nothing more to do, or no more time, and the thread may end."""
         now = time.monotonic()
-        moved = False
+        self._welcome(courier)
         if self._deadline is None:
             self._chores(now, courier)
+        moved = False
         if courier is not None:
             moved = courier.turn()
         else:
-            self.outbox.form(0)
-            self.outbox.tidy(self._settings.max_bytes)
-        if self._deadline is not None and self._may_end(courier):
+            for producer in self._producers.values():
+                producer.outbox.form(0)
+                producer.outbox.tidy(self._settings.max_bytes)
+        self._see_off(courier)
+        self._answer_flushes()
+        if self._may_end(courier):
             return True
         if not moved:
-            if self.transport is not None:
-                self.transport.idle(TURN_S if self._deadline is None else TURN_S / 5)
+            pause_s = TURN_S if self._deadline is None else TURN_S / 5
+            if self._transport is not None:
+                self._transport.idle(pause_s)
             else:
-                time.sleep(TURN_S)
+                time.sleep(pause_s)
         return False
+
+    def _welcome(self, courier: Courier | None) -> None:
+        while self.arriving:
+            producer = self.arriving.popleft()
+            self._producers[producer.id] = producer
+            self._batch_ids.add(producer.batch_id)
+            if courier is not None:
+                courier.outboxes[producer.id] = producer.outbox
+
+    def _see_off(self, courier: Courier | None) -> None:
+        """Ended producers are let go: with everything stored, or (too many of them, or nobody to send to) with the rest."""
+        ended = [producer for producer in self._producers.values() if producer.ended]
+        for number, producer in enumerate(ended):
+            outbox = producer.outbox
+            if not outbox.ended:
+                producer.close_lanes()
+                outbox.form(0)
+            if not outbox.is_empty():
+                if outbox.holds_memory():
+                    continue  # no disk has it yet
+                if courier is not None and len(ended) - number <= MAX_ENDED:
+                    continue
+                outbox.tidy(self._settings.max_bytes)
+                self._parked[producer.id] = sum(outbox.left())
+            del self._producers[producer.id]
+            if courier is not None:
+                courier.outboxes.pop(producer.id, None)
+            producer.let_go()
+        for orphan in list(self._orphans):
+            if courier is not None and orphan.outbox.is_empty():
+                courier.outboxes.pop(orphan.outbox.producer_id, None)
+                self._orphans.remove(orphan)
+                orphan.release()
 
     def _may_end(self, courier: Courier | None) -> bool:
         now = time.monotonic()
-        if courier is None or self.transport is None or now >= (self._deadline or 0):
+        if self._deadline is None:
+            return self._may_rest(now)
+        if courier is None or self._transport is None or now >= self._deadline:
             return True
-        if self._next_adoption == 0.0 and self.transport.connected():
+        connected = self._transport.connected()
+        if connected and (self._next_adoption == 0.0 or self._has_room()):
             self._next_adoption = now + ADOPT_EVERY_S
-            self._adopt(courier)  # children of this run that ended before could send everything
-        self.outbox.form(8)
-        family = [self.outbox, *(o.outbox for o in self._orphans if o.outbox.batch_id == self._batch_id)]
-        if all(outbox.is_empty() for outbox in family):
+            self._adopt(courier)  # children of our runs that ended before could send everything
+        for outbox in (ours := list(self._ours())):
+            outbox.form(8)
+        if not self.arriving and not self._parked and all(outbox.is_empty() for outbox in ours):
             return True
-        return not self.transport.connected() and now - self._finished_at >= UNREACHABLE_FINISH_S
+        return not connected and now - self._finished_at >= UNREACHABLE_FINISH_S
+
+    def _may_rest(self, now: float) -> bool:
+        if self._producers or self._orphans or self._flushes or self._parked:
+            self._busy_at = now
+        if now - self._busy_at < IDLE_S:
+            return False
+        with _gate:
+            if self.arriving or self._flushes or self._deadline is not None:
+                return False
+            self.ending = True
+            if _senders.get(self._settings) is self:
+                del _senders[self._settings]
+        return True
+
+    def _ours(self) -> Iterator[Outbox]:
+        """What our runs said that Argus does not have yet: here, in processes that they forked, and in parked folders."""
+        for producer in list(self._producers.values()):
+            yield producer.outbox
+        for orphan in list(self._orphans):
+            if orphan.outbox.batch_id in self._batch_ids:
+                yield orphan.outbox
+
+    def _answer_flushes(self) -> None:
+        for asked in list(self._flushes):
+            if asked.wanted is None:
+                try:
+                    asked.wanted = [(outbox, outbox.written()) for outbox in self._ours()]
+                except OSError:
+                    continue
+            asked.wanted = [(outbox, until) for outbox, until in asked.wanted if not outbox.has_stored(until)]
+            if not asked.wanted and not self._parked and not self.arriving:
+                self._flushes.remove(asked)
+                asked.done.set()
 
     def _chores(self, now: float, courier: Courier | None) -> None:
-        if self._beats and now >= self._next_beat:
-            self._next_beat = now + HEARTBEAT_S
-            self._told = self._dropped()
-            self._beat(self._told)
-        if now >= self._next_drops:
-            self._next_drops = now + TELL_DROPS_S
-            self.tell_drops()
-        if courier is None or self.transport is None or not self.transport.connected():
-            return
-        if self.transport.user is not None:
-            self._spool.note(workspace=self.transport.workspace, user=self.transport.user)
-        if not self.stop_requested and now >= self._next_stop_poll:
-            self._next_stop_poll = now + STOP_POLL_S
-            self.stop_requested = bool(self.transport.stop_requested(self._batch_id))
-        if now >= self._next_adoption:
+        connected = courier is not None and self._transport is not None and self._transport.connected()
+        for producer in list(self._producers.values()):
+            if not producer.ended:
+                producer.chores(now, self._transport if connected else None)
+        if courier is not None and connected and (now >= self._next_adoption or self._has_room()):
             self._next_adoption = now + ADOPT_EVERY_S
             self._adopt(courier)
 
+    def _has_room(self) -> bool:
+        """Whether folders wait outside that could be carried now."""
+        return bool(self._parked) and len(self._producers) + len(self._orphans) < MAX_ENDED / 2
+
     def _adopt(self, courier: Courier) -> None:
-        for orphan in list(self._orphans):
-            orphan.outbox.form(1)
-            orphan.outbox.finish_reading()
-            if orphan.outbox.is_empty():
-                self._give_back(courier, orphan)
-        for orphan in orphans(self._settings.spool_dir, self._settings, self.transport):
-            if orphan.outbox.producer_id in courier.outboxes:
-                os.close(orphan.lock_fd)
-                continue
+        found = orphans(self._settings.spool_dir, self._settings, self._transport, at_most=MAX_ENDED)
+        for orphan in found:
+            self._parked.pop(orphan.outbox.producer_id, None)
             self._orphans.append(orphan)
             courier.outboxes[orphan.outbox.producer_id] = orphan.outbox
-
-    def _give_back(self, courier: Courier, orphan: Orphan) -> None:
-        courier.outboxes.pop(orphan.outbox.producer_id, None)
-        self._orphans.remove(orphan)
-        orphan.release()
+        if not found:
+            self._parked.clear()  # somebody else carries them
 
     def _end(self) -> None:
         for orphan in self._orphans:
             with contextlib.suppress(Exception):
                 orphan.release()
-        self._orphans = []
-        with contextlib.suppress(Exception):
-            self.outbox.form(0)
-            for lane in self._spool.lanes.values():
-                with lane.lock:
-                    lane.closed = True
-                    lane.close()
-            self.outbox.form(0)
-            self.outbox.tidy(self._settings.max_bytes)
-            if self.outbox.is_empty():
-                self.outbox.remove_folder()
-        with contextlib.suppress(Exception):
-            self.outbox.close()
-        self._spool.close()
-        if self.transport is not None:
-            self.transport.close()
+        for producer in [*self._producers.values(), *self.arriving]:
+            with contextlib.suppress(Exception):
+                producer.close_lanes()
+                producer.outbox.form(0)
+                producer.outbox.tidy(self._settings.max_bytes)
+            with contextlib.suppress(Exception):
+                producer.let_go()
+        if self._transport is not None:
+            self._transport.close()
+
+
+class _Flush:
+    """A question whether everything is stored. wanted: of which outboxes what is still missing; None: not looked yet."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.wanted: list[tuple[Outbox, dict[SpoolClass, int]]] | None = None

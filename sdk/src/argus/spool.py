@@ -157,27 +157,45 @@ class Spool:
         with self._making:
             if self.lock_fd != _NO_FILE:
                 return
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = self.root / f".{self.producer_id}.new"
-            fresh.mkdir(mode=0o700)
-            lock_fd = os.open(fresh / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fresh = f"{self.root}/.{self.producer_id}.new"
+            try:
+                os.mkdir(fresh, 0o700)  # noqa: PTH102
+            except FileNotFoundError:
+                self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.mkdir(fresh, 0o700)  # noqa: PTH102
+            lock_fd = os.open(f"{fresh}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                write_private(fresh / "meta.json", orjson.dumps(self.meta), outlives_power_cut=True)
-                fresh.rename(self.folder)
+                write_new(f"{fresh}/meta.json", orjson.dumps(self.meta))
+                os.rename(fresh, self.folder)  # noqa: PTH104
             except OSError:
                 os.close(lock_fd)
                 raise
             self.lock_fd = lock_fd
 
-    def note(self, **facts: Any) -> None:
-        """`meta.json` says these facts too (who the key belongs to, once that is known)."""
+    def sync(self) -> bool:
+        """True: who the folder belongs to will be known after a power cut, too (or there is no folder yet)."""
+        if self.lock_fd == _NO_FILE:
+            return False
+        with contextlib.suppress(OSError):
+            for path in (self.folder / "meta.json", self.folder, self.root):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+            return True
+        return False
+
+    def note(self, **facts: Any) -> bool:
+        """`meta.json` says these facts too (who the key belongs to, once that is known). True where it did not before."""
         if all(self.meta.get(key) == value for key, value in facts.items()):
-            return
+            return False
         self.meta.update(facts)
         if self.lock_fd != _NO_FILE:
             with contextlib.suppress(OSError):
                 write_private(self.folder / "meta.json", orjson.dumps(self.meta))
+        return True
 
     def dropped(self) -> dict[str, int]:
         return {name: lane.dropped for name, lane in self.lanes.items() if lane.dropped}
@@ -204,21 +222,21 @@ def open_segment(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def write_private(path: Path, content: bytes, *, outlives_power_cut: bool = False) -> None:
-    """`path` holds `content`, whole or not at all, readable by its owner only.
-
-    outlives_power_cut: also after one; costs an fsync (milliseconds).
-    """
+def write_private(path: Path, content: bytes) -> None:
+    """`path` holds `content`, whole or not at all, readable by its owner only."""
     temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    write_new(temporary, content)
+    temporary.rename(path)
+
+
+def write_new(path: Path | str, content: bytes) -> None:
+    """`path` holds `content`, readable by its owner only. `OSError` where it does not hold all of it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         if os.write(fd, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if outlives_power_cut:
-            os.fsync(fd)
     finally:
         os.close(fd)
-    temporary.rename(path)
 
 
 def new_producer_id() -> str:

@@ -88,6 +88,20 @@ class Track:
             at = max(at, last + 1)
         return count + max(0, next_seq - at)
 
+    def end(self) -> int:
+        """The seq behind everything that was written. May raise `OSError`."""
+        if not self.segments:
+            return 0
+        last = self.segments[-1]
+        if not isinstance(last, FileSegment):
+            return last.first_seq + len(last.events)
+        counter = last.reread()
+        try:
+            counter.skip_to_end()
+        finally:
+            counter.close()
+        return counter.next_seq
+
     def left(self) -> tuple[int, int]:
         """How many events were written and are not confirmed: in segments on disk, and in memory only."""
         on_disk = in_memory = 0
@@ -95,13 +109,12 @@ class Track:
             if not isinstance(segment, FileSegment):
                 in_memory += self.n_unstored(segment.first_seq, segment.first_seq + len(segment.events))
                 continue
-            end = self.segments[number + 1].first_seq if number + 1 < len(self.segments) else None
-            if end is None:
-                counter = segment.reread()
+            end = segment.next_seq
+            if number + 1 < len(self.segments):
+                end = self.segments[number + 1].first_seq
+            else:
                 with contextlib.suppress(OSError):
-                    counter.skip_to_end()
-                counter.close()
-                end = counter.next_seq
+                    end = self.end()
             on_disk += self.n_unstored(segment.first_seq, end)
         return on_disk, in_memory
 

@@ -72,13 +72,16 @@ def note(name, _):
     if name in ("socket.connect", "socket.getaddrinfo"):
         connecting.add(threading.current_thread().name)
 sys.addaudithook(note)
+import atexit
+def tell():
+    print(ticks.seconds(), *connecting)
+atexit.register(tell)  # the last handler of all to be called
 run = argus.init(url="http://10.255.255.1:9")
 job = run.job("a")
 for step in range(1000):
     job.epoch(step=step, loss=1.0)
 ticks = Ticks()
 run.finish()
-print(ticks.seconds(), *connecting)
 """
     )
     assert code == 0, err

@@ -13,6 +13,7 @@ from argus.courier import orphans
 from argus.settings import settings
 from argus_contracts.quantities import MAX_EVENT_BYTES
 from argus_contracts.registry import parse_event
+from argus_testkit.waiting import eventually
 
 
 @pytest.fixture
@@ -27,7 +28,8 @@ def left_in_the_spool(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Per kind, every event that the next process can read, each checked against its class and the limit."""
     where = settings(spool_dir=folder)
     found: dict[str, list[dict[str, Any]]] = {}
-    for orphan in orphans(folder, where, None, everybody=True):
+    given_up = eventually(lambda: orphans(folder, where, None, everybody=True), what="the ended run's folder is free")
+    for orphan in given_up:
         orphan.outbox.form(1000)
         orphan.outbox.finish_reading()
         assert orphan.outbox.n_torn == 0

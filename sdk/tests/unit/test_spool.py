@@ -16,9 +16,11 @@ import orjson
 import pytest
 
 from argus import outbox as outboxes
+from argus.bounds import Bounds
 from argus.outbox import Outbox
 from argus.segments import FileSegment, Identity
 from argus.spool import CLASSES, Spool, frame, new_producer_id
+from argus.tracks import Message
 from argus_contracts.quantities import MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES, RETENTION_CLASSES
 
 CAP = 2 * 1024**3
@@ -348,6 +350,7 @@ def test_a_full_disk_keeps_events_in_memory_in_order_and_warns_once(tmp_path: Pa
 import sys; sys.path[:0] = {sys.path!r}
 import resource, orjson
 from pathlib import Path
+from argus.bounds import Bounds
 from argus.outbox import Outbox
 from argus.spool import Spool, new_producer_id
 spool = Spool(Path({str(tmp_path / "spool")!r}), new_producer_id(), {{"batch_id": "b"}})
@@ -460,20 +463,37 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_bounds_behind_a_torn_record_are_readable(producer: Producer) -> None:
-    producer.say(*range(3))
-    producer.outbox.form(1)
-    with (producer.spool.folder / "bounds").open("ab") as file:
+def test_bounds_behind_a_torn_record_are_readable(tmp_path: Path) -> None:
+    path = tmp_path / "bounds"
+    first = Bounds(path)
+    first.fix("metrics", 0, 3)
+    first.close()
+    with path.open("ab") as file:
         file.write(b"\x01\x02\x03")  # what a full disk or a power cut leaves
-    again = producer.adopted()
-    segment = producer.spool.folder / "metrics.0000000000000003.seg"
-    segment.write_bytes(b"".join(frame(payload(n)) for n in range(3, 5)))
-    again.tracks["metrics"].segments.append(FileSegment(segment, 3))
-    again.form(2)
+    again = Bounds(path)
+    again.fix("metrics", 3, 2)
     again.close()
-    third = Outbox(producer.spool.folder, producer.spool.producer_id, "b")
-    assert list(third.tracks["metrics"].fixed) == [(0, 3), (3, 2)]
-    third.close()
+    assert list(again.read()) == [("metrics", 0, 3), ("metrics", 3, 2)]
+
+
+def test_what_an_ended_run_left_is_cut_alike_by_everybody_though_no_bounds_are_written(producer: Producer) -> None:
+    """Its sender, killed before anything was stored, and whoever adopts the folder: the re-sent messages are the same."""
+    producer.say(*range(3))
+    producer.outbox.form(1)  # while it lives: these bounds are written
+    size = (producer.spool.folder / "bounds").stat().st_size
+    producer.say(*range(3, 1500))
+    producer.outbox.no_more()
+    first = [producer.outbox.body_of(m) for m in formed(producer.outbox)]
+    assert (producer.spool.folder / "bounds").stat().st_size == size
+    again = producer.adopted()
+    assert [again.body_of(m) for m in formed(again)] == first
+    assert [len(orjson.loads(body)["events"]) for body in first] == [3, 500, 500, 497]
+    again.close()
+
+
+def formed(outbox: Outbox) -> list[Message]:
+    outbox.form(100)
+    return outbox.due(NOW, 100)
 
 
 def test_what_is_left_is_counted_per_event(producer: Producer) -> None:
