@@ -117,7 +117,7 @@ async def append_runs(ingest_url: str, n_runs: int) -> int:
     first_at = datetime.now(UTC) - timedelta(seconds=n_runs * SECONDS_APART)
     async with await AsyncConnection.connect(ingest_url, autocommit=True) as connection:
         for run in runs(n_runs):
-            arrived.append(accept(*message_of(run, first_at)))
+            arrived += accept(*message_of(run, first_at))
             if len(arrived) == MESSAGES_PER_COMMIT:
                 last = (await appender.append(connection, arrived)).last_position
                 arrived = []

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from argus.segments import Identity
 from argus.spool import SpoolClass, new_producer_id
 from argus_contracts.subjects import event_subject
-from argus_ingest.accept import accept
+from argus_ingest.accept import Buried, Incoming, accept
 from argus_ingest.log import LogAppender
 
 EVENTS_PER_MESSAGE = 500
@@ -33,9 +33,13 @@ async def _fill(url: str, workspace: str, user: str, n_events: int) -> None:
         for batch_id, body in _messages(n_events // EVENTS_PER_MESSAGE):
             commit.append((event_subject(workspace, user, batch_id), body))
             if len(commit) == MESSAGES_PER_COMMIT:
-                await appender.append(connection, [accept(*message) for message in commit])
+                await appender.append(connection, _accepted(commit))
                 commit = []
-        await appender.append(connection, [accept(*message) for message in commit])
+        await appender.append(connection, _accepted(commit))
+
+
+def _accepted(commit: list[tuple[str, bytes]]) -> list[Incoming | Buried]:
+    return [document for message in commit for document in accept(*message)]
 
 
 def _messages(n_messages: int) -> Iterator[tuple[str, bytes]]:

@@ -70,13 +70,13 @@ def test_a_wrong_field_is_refused_with_its_name(change: dict[str, object], error
     assert len(caught.value.reason) <= 500
 
 
-def outcome(event: object) -> tuple[str, str] | None:
+def outcome(event: object) -> tuple[frozenset[str], str] | None:
     """Kind and batch, where the event is taken for itself."""
     try:
         taken = parse_event(event)
     except Refused:
         return None
-    return SAMPLES[f"{event['kind']}.v1"]["kind"], taken.batch_id  # type: ignore[index]
+    return frozenset([event["kind"]]), taken.batch_id  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -109,11 +109,13 @@ def objects_in(value: object) -> Iterator[dict[str, object]]:
         yield from objects_in(item)
 
 
-def test_events_of_two_batches_or_kinds_are_not_alike() -> None:
-    epoch, line = SAMPLES["job_epoch.v1"], SAMPLES["log_line.v1"]
-    assert alike([epoch, epoch]) == ("job_epoch", epoch["batch_id"])
+def test_events_of_two_batches_are_not_alike() -> None:
+    epoch, line = SAMPLES["job_epoch.v1"], {**SAMPLES["log_line.v1"], "batch_id": SAMPLES["job_epoch.v1"]["batch_id"]}
+    assert alike([epoch, epoch]) == ({"job_epoch"}, epoch["batch_id"])
+    assert alike([epoch, line, epoch]) == ({"job_epoch", "log_line"}, epoch["batch_id"])
     assert alike([epoch, {**epoch, "batch_id": "another"}]) is None
-    assert alike([epoch, line]) is None
+    assert alike([epoch, {**line, "batch_id": "another"}]) is None
+    assert alike([epoch, {**line, "data": None}]) is None
     assert alike([]) is None
 
 

@@ -42,7 +42,7 @@ def message(batch_id: str, first_seq: int, count: int) -> Incoming:
         for n in range(count)
     )
     body = f'{{"v":2,"producer_id":"p-{batch_id}","class":"metrics","first_seq":{first_seq},"events":[{events}]}}'
-    taken = accept(event_subject("lab", "ada", batch_id), body.encode())
+    [taken] = accept(event_subject("lab", "ada", batch_id), body.encode())
     assert isinstance(taken, Incoming), taken
     assert taken.n_events == count, "nothing is proved with refused events"
     return taken

@@ -132,7 +132,7 @@ def test_whatever_is_said_is_in_the_log_or_buried_and_the_pages_can_be_rebuilt(d
             for place, events, first_seq in said:
                 numbers = {} if first_seq is None else {"producer_id": "p1", "first_seq": first_seq}
                 raw = json.dumps({"v": 2, "class": place, "events": events, **numbers}).encode()
-                judged = accept(SUBJECT, raw)
+                [judged] = accept(SUBJECT, raw)
                 if isinstance(judged, Incoming) and not judged.whole:
                     assert judged.n_events + len(judged.buried) == len(events)
                 n_said += len(events)

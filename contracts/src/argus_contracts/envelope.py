@@ -1,4 +1,4 @@
-"""The envelope of every event, and the message that carries a list of them."""
+"""The envelope of every event, and the message that carries lists of them."""
 
 from __future__ import annotations
 
@@ -66,11 +66,32 @@ class AnyEvent(Event):
     job_id: JobId | None = None
 
 
-class EventMessage(BaseModel):
-    """One message on `ARGUS_EVENTS`: events of one batch and one retention class, in the order of their `seq`.
+BETWEEN_DOCUMENTS = b"\n"
+"""Joins the documents of a bundle."""
+_CUT = b"}" + BETWEEN_DOCUMENTS + b"{"
 
-    At most 500 events and 256 KiB; a re-send keeps the bounds. `events` is validated one by one with
+
+def documents_of(message: bytes) -> list[bytes]:
+    """The documents of a bundle, or of a message that is none the message itself, with the bytes as they came."""
+    if _CUT not in message:
+        return [message]
+    first, *further = message.split(_CUT)
+    return [first + b"}", *(b"{" + part + b"}" for part in further[:-1]), b"{" + further[-1]]
+
+
+class EventMessage(BaseModel):
+    """One document on `ARGUS_EVENTS`: events of one batch and one retention class, in the order of their `seq`.
+
+    At most 500 events; a re-send keeps the bounds. `events` is validated one by one with
     `argus_contracts.registry.parse_event`, so that one bad event does not take its neighbours with it.
+
+    One message of the broker is one document, or a bundle: several of them, one a line, joined by `BETWEEN_DOCUMENTS`.
+    A message has at most 256 KiB, a bundle at most 256 documents; one with more is refused whole, and nobody hears
+    which numbers were in it. A document has no raw line break inside: a bundle is cut wherever `}`, a line break and
+    `{` follow each other, which no single JSON text can have in it (`}` is never followed by `{`, and a line break in a
+    text is written as an escape). Each document is dealt with as if it had come alone: in the order of the lines, a bad one
+    without its neighbours, and repeats need not be bundled as before. Documents may be of several batches of one user:
+    on the subject `subjects.bundle_subject` of any, on a numbered partition of those that belong there.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
@@ -86,6 +107,7 @@ class EventMessage(BaseModel):
 class Stored(BaseModel):
     """Published on `argus.stored.<workspace>.<user>` after a commit: what a producer need not keep any more.
 
+    A message there is one of these as a JSON object, or a list of 2 to 200 of them, each of another producer or class.
     Every `seq` below `next_seq` of this producer and class is in the log or in `dead_letters`; above it `ranges`
     lists further ones that are ([first, last] pairs, both inclusive, ascending).
     """

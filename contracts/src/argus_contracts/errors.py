@@ -48,7 +48,7 @@ class NotTheOwner(Refused):
 
 
 class WrongSubject(Refused):
-    """The subject is not of the form `argus.events.<workspace>.<user>.<partition>`, or of another batch's partition."""
+    """The subject is not of the form `argus.events.<workspace>.<user>.<partition or any>`, or of another batch's partition."""
 
     code = "wrong_subject"
 

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, AwareDatetime, Field, Strict, StringConstra
 WIRE_VERSION = 2
 MAX_EVENTS_PER_MESSAGE = 500
 MAX_MESSAGE_BYTES = 256 * 1024
+"""Of one message of the broker, whether it is one document or a bundle of them."""
+MAX_DOCUMENTS_PER_BUNDLE = 256
+MAX_WATERMARKS_PER_MESSAGE = 200
 MAX_EVENT_BYTES = 64 * 1024
 MAX_LOG_LINE_BYTES = 16 * 1024
 MAX_METRICS_PER_EVENT = 1_000

@@ -15,11 +15,14 @@ COMMANDS_STREAM = "ARGUS_COMMANDS"
 COMMANDS_SUBJECTS = "argus.commands.*.*"
 LIVE_SUBJECTS = "argus.live.*"
 STORED_SUBJECTS = "argus.stored.*.*"
+ANY_PARTITION = "any"
+"""Last token of an event subject whose message tells of several batches, or does not say of which."""
 
 ASK_BROKER_SETTINGS, ASK_BROKER_SETTINGS_BODY = "$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}'
 """A NATS server answers with its settings where the account may ask (the system account must export it)."""
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
+_PARTITION = re.compile(rf"[0-9]{{1,2}}|{ANY_PARTITION}")
 
 
 def token(text: str) -> str:
@@ -50,6 +53,11 @@ def event_subject(workspace: str, user: str, batch_id: str) -> str:
     return f"argus.events.{token(workspace)}.{token(user)}.{partition(batch_id)}"
 
 
+def bundle_subject(workspace: str, user: str) -> str:
+    """Where messages of any of this user's batches may be published, and bundles of them (`envelope.EventMessage`)."""
+    return f"argus.events.{token(workspace)}.{token(user)}.{ANY_PARTITION}"
+
+
 def own_events(workspace: str, user: str) -> str:
     """The wildcard that one user may publish to."""
     return f"argus.events.{token(workspace)}.{token(user)}.*"
@@ -61,15 +69,17 @@ class EventSource:
 
     workspace: str
     user: str
-    partition: int
+    partition: int | None
+    """To which every batch in it belongs; None: `ANY_PARTITION`, the batches are of any."""
 
 
 def parse_event_subject(subject: str) -> EventSource:
     """Who published on `subject`. `WrongSubject` where it is not an event subject."""
     parts = subject.split(".")
-    if len(parts) != 5 or parts[:2] != ["argus", "events"] or not re.fullmatch(r"[0-9]{1,2}", parts[4]):
+    if len(parts) != 5 or parts[:2] != ["argus", "events"] or not _PARTITION.fullmatch(parts[4]):
         raise WrongSubject(f"not an event subject: {subject[:200]!r}")
-    source = EventSource(untoken(parts[2]), untoken(parts[3]), int(parts[4]))
+    number = None if parts[4] == ANY_PARTITION else int(parts[4])
+    source = EventSource(untoken(parts[2]), untoken(parts[3]), number)
     if not (source.workspace.isprintable() and source.user.isprintable()):
         raise WrongSubject(f"a name that cannot be printed: {subject[:200]!r}")
     return source

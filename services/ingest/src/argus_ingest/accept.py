@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 
 from argus_contracts.alike import alike
-from argus_contracts.envelope import EventMessage
+from argus_contracts.envelope import BETWEEN_DOCUMENTS, EventMessage, documents_of
 from argus_contracts.errors import (
     Malformed,
     NewerVersion,
@@ -23,6 +23,7 @@ from argus_contracts.errors import (
 )
 from argus_contracts.events.control import FACTS_OF_ARGUS
 from argus_contracts.quantities import (
+    MAX_DOCUMENTS_PER_BUNDLE,
     MAX_EVENT_BYTES,
     MAX_INT,
     MAX_MESSAGE_BYTES,
@@ -56,13 +57,14 @@ class Buried:
 
 @dataclass(slots=True)
 class Incoming:
-    """The acceptable events of one message, and the refused ones.
+    """The acceptable events of one document, and the refused ones.
 
     payload: a JSON object with the `n_events` acceptable events under "events"; the message as it came where that is
     all of them. Kept instead of the events: a commit has ten thousands of them, and hardly ever looks at one.
-    indexes, seqs: of the acceptable events, their places in the message and their numbers (none with a foreign sender).
-    first_seq, last_seq: the range that the whole message covers, refused events included.
-    whole: no event of it could even be looked at; `buried` is the message.
+    raw: the document as it came.
+    indexes, seqs: of the acceptable events, their places in the document and their numbers (none with a foreign sender).
+    first_seq, last_seq: the range that the whole document covers, refused events included.
+    whole: no event of it could even be looked at; `buried` is the document.
     """
 
     subject: str
@@ -93,28 +95,67 @@ class _Numbers(BaseModel):
     events: Annotated[list[Any], Field(min_length=1)]
 
 
-def accept(subject: str, raw: bytes) -> Incoming | Buried:
-    """The events that `raw`, received on `subject`, may add to the log.
+def accept(subject: str, raw: bytes) -> list[Incoming | Buried]:
+    """What the message `raw`, received on `subject`, may add to the log: one answer per document, in their order.
 
-    `Buried` where the message is hopeless and nobody knows its numbers; `Incoming.whole` where they are known, so that
-    its sender hears that it is dealt with.
+    `Buried` where a document is hopeless and nobody knows its numbers; `Incoming.whole` where they are known, so that
+    its sender hears that it is dealt with. A bundle over its limits is one `Buried`.
     """
-    source: EventSource | None = None
     try:
         source = parse_event_subject(subject)
+    except Refused as refused:
+        return [Buried(refused, subject, raw, None)]
+    if BETWEEN_DOCUMENTS not in raw:  # nearly always one document
+        return [_judge(subject, source, raw)]
+    documents = documents_of(raw)
+    if len(documents) == 1:
+        return _judge_lines(subject, source, raw)
+    if len(raw) > MAX_MESSAGE_BYTES:
+        return [Buried(TooLarge(_over_the_limit(raw)), subject, raw, source)]
+    if len(documents) > MAX_DOCUMENTS_PER_BUNDLE:
+        reason = f"a bundle of {len(documents)} documents exceeds {MAX_DOCUMENTS_PER_BUNDLE}"
+        return [Buried(TooLarge(reason), subject, raw, source)]
+    has_odd_lines = len(documents) <= raw.count(BETWEEN_DOCUMENTS) < MAX_DOCUMENTS_PER_BUNDLE
+    judge = _judge_lines if has_odd_lines else _judge_alone
+    return [judged for document in documents for judged in judge(subject, source, document)]
+
+
+def _judge_alone(subject: str, source: EventSource, document: bytes) -> list[Incoming | Buried]:
+    return [_judge(subject, source, document)]
+
+
+def _judge_lines(subject: str, source: EventSource, document: bytes) -> list[Incoming | Buried]:
+    """The document; or, where it can only be read line by line, the lines: a bad one has neither `{` in front nor `}` at its
+    end, and has not been told from its neighbours."""
+    whole = _judge(subject, source, document)
+    is_too_much = len(document) > MAX_MESSAGE_BYTES or document.count(BETWEEN_DOCUMENTS) >= MAX_DOCUMENTS_PER_BUNDLE
+    if isinstance(whole, Incoming) or is_too_much:
+        return [whole]
+    lines = [_judge(subject, source, line) for line in document.split(BETWEEN_DOCUMENTS) if line.strip()]
+    return lines if any(isinstance(line, Incoming) for line in lines) else [whole]
+
+
+def _judge(subject: str, source: EventSource, raw: bytes) -> Incoming | Buried:
+    """One document."""
+    said_by: EventSource | None = source
+    try:
         if len(raw) > MAX_MESSAGE_BYTES:
-            raise TooLarge(f"a message of {len(raw)} bytes exceeds {MAX_MESSAGE_BYTES}")
+            raise TooLarge(_over_the_limit(raw))
         value, plain = decode(raw)
         if _is_answer_of_the_broker(value):
-            source = None  # whose subject it is has not said it, and who has is not known
+            said_by = None  # whose subject it is has not said it, and who has is not known
             raise Malformed("an answer of the broker, steered here by the reply subject of somebody's message")
         return _incoming(subject, source, _message(value), raw, plain)
     except Refused as refused:
-        return _whole(Buried(refused, subject, raw, source))
+        return _whole(Buried(refused, subject, raw, said_by))
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         # A message that trips a fault of ours would trip it at every delivery, and hold up all that are fetched with it.
         logger.exception("a message on %s could not be read", subject)
-        return Buried(Malformed(f"Argus could not read it: {type(error).__name__}"), subject, raw, source)
+        return Buried(Malformed(f"Argus could not read it: {type(error).__name__}"), subject, raw, said_by)
+
+
+def _over_the_limit(raw: bytes) -> str:
+    return f"a message of {len(raw)} bytes exceeds {MAX_MESSAGE_BYTES}"
 
 
 def _whole(letter: Buried) -> Incoming | Buried:
@@ -235,7 +276,8 @@ def _in_common(message: EventMessage, source: EventSource) -> str | None:
         return None
     try:
         _check_batch(common.batch_id, None, source)
-        _check_kind(common.kind, message.retention_class)
+        for kind in common.kinds:
+            _check_kind(kind, message.retention_class)
     except Refused:
         return None  # each is refused for itself
     return common.batch_id
@@ -244,7 +286,7 @@ def _in_common(message: EventMessage, source: EventSource) -> str | None:
 def _check_batch(own: str, message_batch: str | None, source: EventSource) -> None:
     if message_batch is not None:
         raise Malformed("batch_id: a message holds events of one batch")
-    if partition(own) != source.partition:
+    if source.partition is not None and partition(own) != source.partition:
         raise WrongSubject(f"batch {own} belongs to partition {partition(own)}, not {source.partition}")
 
 

@@ -12,7 +12,7 @@ from psycopg.rows import DictRow, dict_row
 
 from argus_contracts.errors import Refused
 from argus_contracts.registry import retention_class
-from argus_ingest.accept import Incoming, accept
+from argus_ingest.accept import Buried, Incoming, accept
 from argus_ingest.json_bytes import decode
 from argus_ingest.log import LogAppender
 from argus_ingest.sql import statements
@@ -61,20 +61,20 @@ async def redrive(
 async def _append(
     connection: AsyncConnection[Any], appender: LogAppender, letters: list[DictRow], outcome: Redriven
 ) -> None:
-    hopeful: list[tuple[DictRow, Incoming]] = []
+    hopeful: list[tuple[DictRow, list[Incoming | Buried]]] = []
     for letter in letters:
         judged = accept(letter["subject"], _as_message(letter["raw"]))
-        if isinstance(judged, Incoming) and judged.n_events:
+        if _n_events(judged):
             hopeful.append((letter, judged))
         else:
             outcome.still_refused[letter["code"]] += 1
     for letter, _ in hopeful:
         if letter["seqs"] is not None:
             await connection.execute(SQL["release_numbers"], {**letter, "user": letter["user_name"]})
-    appended = await appender.append(connection, [message for _, message in hopeful])
+    appended = await appender.append(connection, [document for _, judged in hopeful for document in judged])
     done: list[int] = []
-    for letter, message in hopeful:
-        if message.n_events:  # the owner check takes a stranger's away
+    for letter, judged in hopeful:
+        if _n_events(judged):  # the owner check takes a stranger's away
             done.append(letter["dead_letter_id"])
         else:
             outcome.still_refused[letter["code"]] += 1
@@ -84,8 +84,12 @@ async def _append(
     outcome.n_repeats += appended.n_repeats
 
 
+def _n_events(judged: Sequence[Incoming | Buried]) -> int:
+    return sum(document.n_events for document in judged if isinstance(document, Incoming))
+
+
 def _as_message(raw: bytes) -> bytes:
-    """A letter is a message, or one event of one: that travels as a foreign sender's, recognised by its id."""
+    """A letter is a bundle, a document, or one event of one: that travels as a foreign sender's, recognised by its id."""
     try:
         value, _ = decode(raw)
         fields = cast("dict[str, Any]", value)

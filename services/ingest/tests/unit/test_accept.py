@@ -42,7 +42,7 @@ def a_message(*events: Any, **changes: Any) -> bytes:
 
 
 def incoming(raw: bytes, subject: str = SUBJECT) -> Incoming:
-    result = accept(subject, raw)
+    [result] = accept(subject, raw)
     assert isinstance(result, Incoming), result
     return result
 
@@ -144,10 +144,10 @@ def test_a_deep_event_is_buried_however_deep_the_caller_stands(depth: int, frame
     deep = b"[" * depth + b"]" * depth
     raw = a_message(an_epoch(), an_epoch(data={"step": 1, "metrics": {}, "x": "HERE"})).replace(b'"HERE"', deep)
 
-    def call(left: int) -> Incoming | Buried:
+    def call(left: int) -> list[Incoming | Buried]:
         return call(left - 1) if left else accept(SUBJECT, raw)
 
-    result = call(frames)
+    [result] = call(frames)
     letters = result.buried if isinstance(result, Incoming) else [result]
     assert [deep in letter.raw for letter in letters] == [True]
 
@@ -167,7 +167,7 @@ def test_a_fault_of_ours_buries_the_message_instead_of_holding_up_the_others(mon
 
     monkeypatch.setattr("argus_ingest.accept.alike", faulty)
     raw = a_message(an_epoch())
-    result = accept(SUBJECT, raw)
+    [result] = accept(SUBJECT, raw)
     assert isinstance(result, Buried)
     assert (result.raw, result.refused.code) == (raw, "malformed")
 
@@ -196,7 +196,7 @@ def test_brackets_in_a_text_are_not_depth() -> None:
     ],
 )
 def test_a_hopeless_message_is_buried_whole(raw: bytes, code: str) -> None:
-    result = accept(SUBJECT, raw)
+    [result] = accept(SUBJECT, raw)
     [letter] = [result] if isinstance(result, Buried) else result.buried
     assert letter.refused.code == code
     assert letter.raw == raw
@@ -213,7 +213,8 @@ def test_a_message_buried_whole_tells_its_numbers(changes: dict[str, Any]) -> No
 @pytest.mark.parametrize("changes", [{"producer_id": "a b"}, {"first_seq": -1}, {"class": "x"}, {"first_seq": 2**53}])
 def test_a_message_without_numbers_that_can_be_is_buried_without_them(changes: dict[str, Any]) -> None:
     """2**53: the watermark behind it would be a number that no watermark may hold."""
-    assert isinstance(accept(SUBJECT, a_message(an_epoch(), **changes)), Buried)
+    [result] = accept(SUBJECT, a_message(an_epoch(), **changes))
+    assert isinstance(result, Buried)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,8 @@ def test_a_message_without_numbers_that_can_be_is_buried_without_them(changes: d
 )
 def test_a_message_that_is_not_plain_utf_8_is_buried(raw: bytes) -> None:
     """What json.loads guesses, the readers of the log do not."""
-    assert isinstance(accept(SUBJECT, raw), Buried)
+    [result] = accept(SUBJECT, raw)
+    assert isinstance(result, Buried)
 
 
 BESIDE = [b"NaN", b"1e400", b'"\\ud800"', b'"\xff"', b"1" * 400, b"[" * 990 + b"]" * 990]
@@ -237,7 +239,7 @@ BESIDE = [b"NaN", b"1e400", b'"\\ud800"', b'"\xff"', b"1" * 400, b"[" * 990 + b"
 def test_what_is_stored_can_be_read_whatever_stands_beside_the_events(odd: bytes) -> None:
     """An unknown field of the message is nobody's loss; but the bytes with it would be a row that no projector reads."""
     raw = a_message(an_epoch(), an_epoch(), beside="HERE").replace(b'"HERE"', odd)
-    result = accept(SUBJECT, raw)
+    [result] = accept(SUBJECT, raw)
     if isinstance(result, Buried):
         assert result.raw == raw
     else:
@@ -273,7 +275,7 @@ def test_a_dead_letter_holds_the_bytes_as_they_came(event: bytes, head: bytes) -
 ])  # fmt: skip
 def test_what_the_broker_itself_says_is_nobodys_word(raw: bytes) -> None:
     """A publisher can have JetStream's acknowledgement sent to anybody's subject: it must not count as that user's."""
-    buried = accept(SUBJECT, raw)
+    [buried] = accept(SUBJECT, raw)
     assert isinstance(buried, Buried)
     assert (buried.refused.code, buried.source) == ("malformed", None)
 
