@@ -8,7 +8,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from argus.spool import CLASSES, SpoolClass, open_segment
+from argus.files import append_only
+from argus.spool import CLASSES, SpoolClass
 
 _RECORD = struct.Struct("<BQHI")  # class, first seq, count, check of the three
 
@@ -23,7 +24,7 @@ class Bounds:
     def fix(self, name: SpoolClass, first_seq: int, count: int) -> None:
         """They are written down, whole or not at all. May raise `OSError`."""
         if self._fd < 0:
-            self._fd = open_segment(self._path)
+            self._fd = append_only(self._path)
             self._cut_torn_end()
         number = CLASSES.index(name)
         record = _RECORD.pack(number, first_seq, count, _check(number, first_seq, count))

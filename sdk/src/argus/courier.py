@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import orjson
 
+from argus import folders
 from argus.outbox import Outbox
 from argus.settings import Settings
 from argus.spool import CLASSES
@@ -21,6 +22,8 @@ WINDOW = 512
 """Messages that are handed over at once,"""
 WINDOW_BYTES = 8 * 1024 * 1024
 """or as many as are so large together."""
+UNFINISHED_FOR_S = 3600.0
+"""A hidden folder that is so old is nobody's."""
 FORMED = 64
 """Messages of one outbox that are formed ahead."""
 MAX_WAITING = 20_000
@@ -157,12 +160,12 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 def try_lock(folder: Path) -> int | None:
     """The descriptor that holds the folder's lock, or None while its producer lives or somebody else works on it."""
     try:
-        lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+        lock_fd = os.open(folder / folders.LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (folder / "lock").stat()
+        (folder / folders.LOCK).stat()
     except OSError:
         os.close(lock_fd)
         return None
@@ -170,9 +173,14 @@ def try_lock(folder: Path) -> int | None:
 
 
 def _forget_unfinished(folder: Path) -> None:
-    """A folder that was never finished being made (its process died within that moment) holds nothing."""
+    """A folder that was never finished being made, or kept as a spare (its process died meanwhile), holds nothing."""
     with contextlib.suppress(OSError):
-        if folder.name.endswith(".new") and time.time() - folder.stat().st_mtime > 3600:
+        if folder.name.endswith(".new") and time.time() - folder.stat().st_mtime > UNFINISHED_FOR_S:
+            lock_fd = try_lock(folder)
+            if lock_fd is None and (folder / folders.LOCK).exists():
+                return  # its process lives
             for path in folder.iterdir():
                 path.unlink()
             folder.rmdir()
+            if lock_fd is not None:
+                os.close(lock_fd)

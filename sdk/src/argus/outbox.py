@@ -6,17 +6,18 @@ Used by one thread at a time: the sender of the live producer, or whoever adopte
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from pathlib import Path
 
 import orjson
 
+from argus import folders
 from argus.bounds import Bounds
 from argus.dropping import Dropping
+from argus.files import write_private
 from argus.rolling import discover, frames_bytes, roll, trim_memory, undiscovered
 from argus.segments import FileSegment, Identity, MemorySegment, Segment, find_segments
-from argus.spool import CLASSES, Spool, SpoolClass, write_private
+from argus.spool import CLASSES, Spool, SpoolClass
 from argus.tracks import Message, Track
 from argus.trouble import warn
 
@@ -188,7 +189,7 @@ class Outbox:
 
     def tidy(self, cap_bytes: int) -> None:
         """Stored segments are gone, full ones rolled, the cap is kept, the watermark is on disk."""
-        if self._formed and not self._stored_changed:
+        if self._formed and (not self._stored_changed or self.is_empty()):
             return
         for track in self.tracks.values():
             if self.spool is not None:
@@ -255,12 +256,17 @@ class Outbox:
     def remove_folder(self) -> None:
         """The folder is gone. Call it with everything stored and its lock held."""
         self.close()
+        self.forget_segments()
+        for path in sorted(self.folder.glob("*"), key=lambda path: path.name == folders.LOCK):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def forget_segments(self) -> None:
+        """Nothing is left here to be read: the folder goes."""
         for track in self.tracks.values():
             track.segments.clear()
-        with contextlib.suppress(OSError):
-            for name in sorted(os.listdir(self.folder), key=lambda name: name == "lock"):  # noqa: PTH208
-                os.unlink(f"{self.folder}/{name}")  # noqa: PTH108
-            self.folder.rmdir()
 
     def finish_reading(self) -> None:
         """A torn tail of a dead producer is counted and passed over, so that the outbox can become empty.

@@ -13,8 +13,8 @@ from argus.transport import Transport
 HEARTBEAT_S = 30.0
 TELL_DROPS_S = 5.0
 STOP_POLL_S = 10.0
-SYNC_AFTER_S = 1.0
-"""A run that lives so long has a folder that outlives a power cut, too."""
+CHORES_FROM_S = 1.0
+"""A run that lives so long has a folder that outlives a power cut and says whose it is; shorter ones pay for neither."""
 
 _CLASS_OF: dict[str, SpoolClass] = {
     "job_epoch": "metrics",
@@ -58,7 +58,7 @@ class Producer:
         self._told: dict[str, int] = {}
         now = time.monotonic()
         self._next_beat, self._next_drops, self._next_stop_poll = now + HEARTBEAT_S, now + TELL_DROPS_S, now + 1.0
-        self._sync_at = now + SYNC_AFTER_S
+        self.born_at, self._sync_at = now, now + CHORES_FROM_S
 
     # -- what was dropped ----------------------------------------------------------------------------------------
 
@@ -86,6 +86,8 @@ class Producer:
 
     def chores(self, now: float, transport: Transport | None) -> None:
         """What is due besides sending is done: heartbeat, drops, whether to stop. transport: None while away."""
+        if now < self.born_at + CHORES_FROM_S:
+            return
         if self._beats and now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_S
             self._told = self.dropped()
@@ -98,9 +100,9 @@ class Producer:
             and transport.user is not None
             and self.spool.note(workspace=transport.workspace, user=transport.user)
         ):
-            self._sync_at = min(self._sync_at, now + SYNC_AFTER_S)
+            self._sync_at = min(self._sync_at, now + CHORES_FROM_S)
         if now >= self._sync_at:
-            self._sync_at = float("inf") if self.spool.sync() else now + SYNC_AFTER_S
+            self._sync_at = float("inf") if self.spool.sync() else now + CHORES_FROM_S
         if transport is None:
             return
         if not self.stop_requested and now >= self._next_stop_poll:
@@ -117,10 +119,13 @@ class Producer:
 
     def let_go(self) -> None:
         """No file is open here. The folder is gone where everything is stored, and else somebody else may adopt it."""
-        if self.outbox.is_empty():
-            self.outbox.remove_folder()
+        empty = self.outbox.is_empty()
         self.outbox.close()
-        self.spool.close()
+        if empty:
+            self.outbox.forget_segments()
+            self.spool.give_back()
+        else:
+            self.spool.close()
 
     def abandon(self) -> None:
         """In a forked child: nothing of the parent's is held open."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+from argus.files import append_only
 from argus.segments import FileSegment, MemorySegment
-from argus.spool import HEADER, Lane, Spool, frame, open_segment, segment_path
+from argus.spool import HEADER, Lane, Spool, frame, segment_path
 from argus.tracks import Track
 from argus.trouble import warn
 
@@ -54,7 +55,7 @@ def open_next(spool: Spool, track: Track) -> None:
         if first is None:
             return
         try:
-            fd = open_segment(segment_path(spool.folder, track.name, first))
+            fd = append_only(segment_path(spool.folder, track.name, first))
         except OSError:
             return
         old, lane.fd = lane.fd, fd
@@ -122,7 +123,7 @@ def _to_disk(spool: Spool, track: Track, lane: Lane, memory: MemorySegment) -> N
         fd = -1
         try:
             spool.make_folder()
-            fd = open_segment(path)
+            fd = append_only(path)
             os.ftruncate(fd, 0)
             for start in range(0, len(memory.events), 1000):
                 block = b"".join(frame(event) for event in memory.events[start : start + 1000])

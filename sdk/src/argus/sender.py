@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from argus import folders
 from argus.courier import Courier, Orphan, orphans
 from argus.outbox import Outbox
 from argus.producer import Producer
@@ -74,6 +75,7 @@ def finish_all(deadline: float) -> None:
     for sender in ending:
         sender.join(max(deadline - time.monotonic(), 0) + 0.2)
         sender.name_what_is_left()
+    folders.remove_spares()
 
 
 def forget_after_fork() -> None:
@@ -83,6 +85,7 @@ def forget_after_fork() -> None:
     for sender in _senders.values():
         sender.abandon()
     _senders.clear()
+    folders.forget_after_fork()
 
 
 class Sender(threading.Thread):
@@ -193,12 +196,16 @@ class Sender(threading.Thread):
         return False
 
     def _welcome(self, courier: Courier | None) -> None:
-        while self.arriving:
+        """A run may have ended within its first moment; then its messages need not be remembered one by one."""
+        while self.arriving and (self._is_due(self.arriving[0]) or self._deadline is not None):
             producer = self.arriving.popleft()
             self._producers[producer.id] = producer
             self._batch_ids.add(producer.batch_id)
             if courier is not None:
                 courier.outboxes[producer.id] = producer.outbox
+
+    def _is_due(self, producer: Producer) -> bool:
+        return producer.ended or time.monotonic() - producer.born_at >= TURN_S
 
     def _see_off(self, courier: Courier | None) -> None:
         """Ended producers are let go: with everything stored, or (too many of them, or nobody to send to) with the rest."""
@@ -307,6 +314,7 @@ class Sender(threading.Thread):
                 producer.outbox.tidy(self._settings.max_bytes)
             with contextlib.suppress(Exception):
                 producer.let_go()
+        folders.remove_spares()
         if self._transport is not None:
             self._transport.close()
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from argus.spool import write_private
+from argus.files import write_private
 from argus.trouble import warn
 
 DEFAULT_MAX_BYTES = 2 * 1024**3

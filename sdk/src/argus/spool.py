@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -23,6 +22,8 @@ from zlib import crc32
 
 import orjson
 
+from argus import files, folders
+from argus.files import append_only, write_private
 from argus.trouble import warn
 
 SpoolClass = Literal["lifecycle", "metrics", "snapshots", "log_lines"]
@@ -133,7 +134,7 @@ class Lane:
 class Spool:
     """The folder of one producer, for the process that fills it.
 
-    The folder appears with the first event, already locked, so that nobody takes it for an orphan.
+    The folder appears with the first event.
     """
 
     def __init__(self, root: Path, producer_id: str, meta: dict[str, Any]) -> None:
@@ -150,40 +151,21 @@ class Spool:
     def open_first_segment(self, lane: Lane) -> None:
         """`lane.fd` is open for the events from seq 0 on. Called under the lane's lock. May raise `OSError`."""
         self.make_folder()
-        lane.fd = open_segment(segment_path(self.folder, lane.name, 0))
+        lane.fd = append_only(segment_path(self.folder, lane.name, 0))
         lane.begun = True
 
     def make_folder(self) -> None:
         with self._making:
             if self.lock_fd != _NO_FILE:
                 return
-            fresh = f"{self.root}/.{self.producer_id}.new"
-            try:
-                os.mkdir(fresh, 0o700)  # noqa: PTH102
-            except FileNotFoundError:
-                self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.mkdir(fresh, 0o700)  # noqa: PTH102
-            lock_fd = os.open(f"{fresh}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                write_new(f"{fresh}/meta.json", orjson.dumps(self.meta))
-                os.rename(fresh, self.folder)  # noqa: PTH104
-            except OSError:
-                os.close(lock_fd)
-                raise
-            self.lock_fd = lock_fd
+            self.lock_fd = folders.make(self.root, self.producer_id, orjson.dumps(self.meta))
 
     def sync(self) -> bool:
         """True: who the folder belongs to will be known after a power cut, too (or there is no folder yet)."""
         if self.lock_fd == _NO_FILE:
             return False
         with contextlib.suppress(OSError):
-            for path in (self.folder / "meta.json", self.folder, self.root):
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+            files.sync(self.folder / "meta.json", self.folder, self.root)
             return True
         return False
 
@@ -209,6 +191,14 @@ class Spool:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
+    def give_back(self) -> None:
+        """The folder is gone: nothing in it is needed any more."""
+        for lane in self.lanes.values():
+            lane.close()
+        if self.lock_fd != _NO_FILE:
+            fd, self.lock_fd = self.lock_fd, _NO_FILE
+            folders.give_back(self.root, self.producer_id, fd)
+
     def forget_after_fork(self) -> None:
         """In the child: the parent's descriptors are closed here, its folder is untouched, no lock is inherited."""
         for lane in self.lanes.values():
@@ -216,27 +206,6 @@ class Spool:
             lane.memory = None
         self._making = threading.RLock()
         self.close()
-
-
-def open_segment(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """`path` holds `content`, whole or not at all, readable by its owner only."""
-    temporary = path.with_name(path.name + ".new")
-    write_new(temporary, content)
-    temporary.rename(path)
-
-
-def write_new(path: Path | str, content: bytes) -> None:
-    """`path` holds `content`, readable by its owner only. `OSError` where it does not hold all of it."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        if os.write(fd, content) != len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(fd)
 
 
 def new_producer_id() -> str:

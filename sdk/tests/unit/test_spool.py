@@ -18,8 +18,8 @@ import pytest
 from argus import outbox as outboxes
 from argus.bounds import Bounds
 from argus.outbox import Outbox
-from argus.segments import FileSegment, Identity
-from argus.spool import CLASSES, Spool, frame, new_producer_id
+from argus.segments import Identity
+from argus.spool import CLASSES, Spool, new_producer_id
 from argus.tracks import Message
 from argus_contracts.quantities import MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES, RETENTION_CLASSES
 

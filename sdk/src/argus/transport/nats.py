@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, cast
 
 import orjson
@@ -22,10 +23,28 @@ from argus.settings import Settings
 from argus.transport.base import BackOff, Fate, Watermark, watermark
 from argus.trouble import warn
 from argus_contracts.errors import WrongSubject
-from argus_contracts.subjects import event_subject, stored_subject, untoken
+from argus_contracts.subjects import bundle_subject, event_subject, stored_subject, untoken
 
 ACK_TIMEOUT_S = 5.0
+BUNDLE_BYTES = 240 * 1024
+"""Small messages travel together, in bundles of so many bytes at most: the broker writes each to its disk before it answers,
+which takes as long for a large one."""
+BUNDLE_MESSAGES = 256
 _abandoned: list[NatsTransport] = []
+
+
+def bundles(messages: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """`messages` (batch_id, body) in the same order, as few bundles as their bounds allow."""
+    bundle: list[tuple[str, bytes]] = []
+    size = 0
+    for message in messages:
+        if bundle and (size + len(message[1]) > BUNDLE_BYTES or len(bundle) >= BUNDLE_MESSAGES):
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(message)
+        size += len(message[1]) + 1
+    if bundle:
+        yield bundle
 
 
 class NatsTransport:
@@ -149,12 +168,14 @@ class NatsTransport:
 
     async def _publish_all(self, client: Client, messages: list[tuple[str, bytes]]) -> list[Fate]:
         # A request on a connection that breaks may never return: nats-py leaves it waiting. `_on_lost` ends it.
-        self._publishing = [asyncio.ensure_future(self._publish_one(client, *message)) for message in messages]
+        packed = list(bundles(messages))
+        self._publishing = [asyncio.ensure_future(self._publish_bundle(client, bundle)) for bundle in packed]
         await asyncio.wait(self._publishing, timeout=ACK_TIMEOUT_S + 1)
         fates: list[Fate] = []
-        for task in self._publishing:
+        for task, bundle in zip(self._publishing, packed, strict=True):
             heard = task.done() and not task.cancelled() and not task.exception()
-            fates.append(task.result() if heard else "unheard")
+            fate: Fate = task.result() if heard else "unheard"
+            fates.extend(fate for _ in bundle)
             task.cancel()
         self._publishing = []
         if any(fate in ("later", "unheard") for fate in fates):
@@ -164,13 +185,16 @@ class NatsTransport:
             self._back_off.succeeded()
         return fates
 
-    async def _publish_one(self, client: Client, batch_id: str, body: bytes) -> Fate:
+    async def _publish_bundle(self, client: Client, bundle: list[tuple[str, bytes]]) -> Fate:
         assert self.workspace is not None
         assert self.user is not None
+        batch_id = bundle[0][0]
+        if all(other == batch_id for other, _ in bundle):
+            subject = event_subject(self.workspace, self.user, batch_id)
+        else:
+            subject = bundle_subject(self.workspace, self.user)
         try:
-            reply = await client.request(
-                event_subject(self.workspace, self.user, batch_id), body, timeout=ACK_TIMEOUT_S
-            )
+            reply = await client.request(subject, b"\n".join([body for _, body in bundle]), timeout=ACK_TIMEOUT_S)
             answer = orjson.loads(reply.data)
         except NoRespondersError:
             warn("stream", f"{self._settings.shown_url} has no stream for events yet; they are sent later")
@@ -185,9 +209,9 @@ class NatsTransport:
 
     async def _on_stored(self, message: Any) -> None:
         with contextlib.suppress(ValueError):
-            said = watermark(orjson.loads(message.data))
-            if said is not None:
-                self._arrived.append(said)
+            said: object = orjson.loads(message.data)
+            each = cast("list[object]", said) if isinstance(said, list) else [said]
+            self._arrived.extend(mark for mark in map(watermark, each) if mark is not None)
 
     async def _on_lost(self) -> None:
         for task in self._publishing:

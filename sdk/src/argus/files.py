@@ -1,0 +1,39 @@
+"""Files that hold all of what they should, and are their owner's alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """`path` holds `content`, whole or not at all, readable by its owner only."""
+    temporary = path.with_name(path.name + ".new")
+    write_new(temporary, content)
+    temporary.rename(path)
+
+
+def write_new(path: Path | str, content: bytes) -> None:
+    """`path` holds `content`, readable by its owner only. `OSError` where it does not hold all of it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(fd, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(fd)
+
+
+def append_only(path: Path) -> int:
+    """A descriptor that writes behind the end of `path`."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def sync(*paths: Path) -> None:
+    """These files and folders will be found after a power cut, too."""
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
