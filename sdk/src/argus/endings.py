@@ -65,7 +65,7 @@ def _on_uncaught(kind: type[BaseException], error: BaseException, trace: Traceba
         if error.__traceback__ is None:
             error = error.with_traceback(trace)
         _uncaught = outcome_of(error)
-        _end_all(_uncaught)
+        end_process(_uncaught)
     if isinstance(error, KeyboardInterrupt):
         # Python forgets that it has to die of SIGINT when code was compiled meanwhile (imports do): remind it.
         with contextlib.suppress(KeyboardInterrupt):

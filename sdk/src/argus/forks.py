@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-LONGEST_WAIT_S = 2.0
+LONGEST_WAIT_S = 15.0
+"""A safety net: imports take a second, and several on a machine that is busy with many ranks starting at once."""
 
 _gate = threading.Lock()
 _installed = False
