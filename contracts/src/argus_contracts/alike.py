@@ -38,7 +38,7 @@ def alike(events: list[Any]) -> Alike | None:
         except ValidationError:
             return None
         batch_ids.update(event["batch_id"] for event in checked)
-        if max(event["version"] for event in checked) > EVENT_CLASSES[kind].VERSION:
+        if max(event.get("version", 1) for event in checked) > EVENT_CLASSES[kind].VERSION:
             return None
     return Alike(kinds, batch_ids.pop()) if len(batch_ids) == 1 else None
 
@@ -63,15 +63,16 @@ def _without_objects(schema: Any) -> Any:
             "type": "typed-dict",
             "fields": {name: _field(field) for name, field in fields["fields"].items()},
         }
-    # Nobody looks at the defaults that are filled in, so they need not be copied.
-    return {name: _without_objects(value) for name, value in fields.items() if name != "copy_default"}
+    return {name: _without_objects(value) for name, value in fields.items()}
 
 
 def _field(field: dict[str, Any]) -> dict[str, Any]:
-    has_default = field["schema"]["type"] == "default"
+    """A field with a default may be missing, and then is: filling it in would cost a copy of the default."""
+    schema = field["schema"]
+    has_default = schema["type"] == "default"
     return {
         **{name: value for name, value in field.items() if name not in ("type", "schema", "metadata")},
         "type": "typed-dict-field",
-        "schema": _without_objects(field["schema"]),
+        "schema": _without_objects(schema["schema"] if has_default else schema),
         "required": not has_default,
     }
