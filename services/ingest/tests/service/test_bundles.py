@@ -127,7 +127,7 @@ async def test_a_bundle_that_is_delivered_again_is_in_the_log_once(
     assert logged(database) == [(f"b{n}", ids_of(one)) for n, one in enumerate(documents)]
 
 
-async def test_bad_lines_are_buried_alone_and_can_be_put_through_again(
+async def test_bad_lines_are_buried_alone_and_count_for_their_senders(
     ingest: ServiceProcess, nats: Client, database: Database
 ) -> None:
     bad = [b"{}", b"bad words", a_document("b1", v=3), b'{"v":2,"class":"metrics","events":[']
