@@ -135,7 +135,7 @@ async def test_after_an_upgrade_letters_go_into_the_log_once(
 async def test_lines_of_a_bundle_are_letters_of_their_own(
     ingest: ServiceProcess, nats: Client, database: Database, sql: Any
 ) -> None:
-    newer = [orjson.loads(a_message([an_event(f"b{n}")], v=3)) | {"producer_id": f"p{n}"} for n in range(3)]
+    newer = [orjson.loads(a_message([an_event(f"b{n}")], v=3)) | {"producer_id": f"q{n}"} for n in range(3)]
     lines = [
         orjson.dumps(newer[0]),
         a_message([an_event("b9")]),
