@@ -1,6 +1,7 @@
 """Runs that one process tells of through the broker, without the SDK: as a scheduler does, or an importer.
 
-Each run is two messages: that it and its job began and ended, and its one point. All are acknowledged by the broker on return.
+Each run is two documents: that it and its job began and ended, and its one point. They travel in bundles, and all are
+acknowledged by the broker on return.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 import nats
 import orjson
 
-from argus_contracts.subjects import event_subject
+from argus_contracts.envelope import BETWEEN_DOCUMENTS
+from argus_contracts.subjects import bundle_subject
 
-AT_ONCE = 256
+DOCUMENTS_PER_BUNDLE = 100
+BUNDLES_AT_ONCE = 16
 
 
 def publish_runs(url: str, token: str, workspace: str, user: str, batch_ids: Sequence[str]) -> None:
@@ -26,22 +29,32 @@ def publish_runs(url: str, token: str, workspace: str, user: str, batch_ids: Seq
 async def _publish(url: str, token: str, workspace: str, user: str, batch_ids: Sequence[str]) -> None:
     key_id = token.split("_")[1]
     connection = await nats.connect(url, token=token, inbox_prefix=f"_INBOX_{key_id}".encode())
-    stream, free = connection.jetstream(timeout=30), asyncio.Semaphore(AT_ONCE)
+    stream, free = connection.jetstream(timeout=30), asyncio.Semaphore(BUNDLES_AT_ONCE)
+    subject = bundle_subject(workspace, user)
 
-    async def publish(batch_id: str, body: bytes) -> None:
-        async with free:
-            await stream.publish(event_subject(workspace, user, batch_id), body)
+    async def publish(documents: Sequence[bytes]) -> None:
+        try:
+            await stream.publish(subject, BETWEEN_DOCUMENTS.join(documents))
+        finally:
+            free.release()
 
     try:
         async with asyncio.TaskGroup() as group:
+            documents: list[bytes] = []
             for batch_id in batch_ids:
-                for body in _messages(batch_id):
-                    group.create_task(publish(batch_id, body))
+                documents += _documents(batch_id)
+                if len(documents) >= DOCUMENTS_PER_BUNDLE:
+                    await free.acquire()
+                    group.create_task(publish(documents))
+                    documents = []
+            if documents:
+                await free.acquire()
+                group.create_task(publish(documents))
     finally:
         await connection.close()
 
 
-def _messages(batch_id: str) -> list[bytes]:
+def _documents(batch_id: str) -> list[bytes]:
     lifecycle: list[tuple[str, str | None, dict[str, Any]]] = [
         ("batch_start", None, {"project": "bench", "params": {"lr": 0.1, "seed": 7}}),
         ("job_start", "job", {}),
@@ -49,10 +62,10 @@ def _messages(batch_id: str) -> list[bytes]:
         ("batch_done", None, {}),
     ]
     point = [("job_epoch", "job", {"step": 0, "metrics": {"loss": 0.5}})]
-    return [_message(batch_id, "lifecycle", lifecycle), _message(batch_id, "metrics", point)]
+    return [_document(batch_id, "lifecycle", lifecycle), _document(batch_id, "metrics", point)]
 
 
-def _message(batch_id: str, retention_class: str, said: Sequence[tuple[str, str | None, dict[str, Any]]]) -> bytes:
+def _document(batch_id: str, retention_class: str, said: Sequence[tuple[str, str | None, dict[str, Any]]]) -> bytes:
     now = datetime.now(UTC).isoformat()
     events = [
         {

@@ -16,7 +16,15 @@ from argus_contracts.envelope import EventMessage
 from argus_contracts.errors import Malformed, NewerVersion, Refused, UnknownKind, WrongSubject
 from argus_contracts.quantities import N_PARTITIONS
 from argus_contracts.registry import EVENT_CLASSES, parse_event, retention_class
-from argus_contracts.subjects import event_subject, parse_event_subject, partition, token, untoken
+from argus_contracts.subjects import (
+    EventSource,
+    bundle_subject,
+    event_subject,
+    parse_event_subject,
+    partition,
+    token,
+    untoken,
+)
 
 SAMPLES = freeze.golden_samples()
 
@@ -163,6 +171,7 @@ def test_the_subject_says_who(workspace: str, user: str, batch_id: str) -> None:
     source = parse_event_subject(event_subject(workspace, user, batch_id))
     assert (source.workspace, source.user, source.partition) == (workspace, user, partition(batch_id))
     assert 0 <= source.partition < N_PARTITIONS
+    assert parse_event_subject(bundle_subject(workspace, user)) == EventSource(workspace, user, None)
 
 
 def test_partitions_never_change() -> None:
@@ -171,7 +180,16 @@ def test_partitions_never_change() -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["argus.events.a.b", "argus.events.a.b.x", "argus.events.a=2.b.1", "argus.events.a=00.b.1", "x.events.a.b.1"],
+    [
+        "argus.events.a.b",
+        "argus.events.a.b.x",
+        "argus.events.a.b.anything",
+        "argus.events.a.b.",
+        "argus.events.a.b.any.1",
+        "argus.events.a=2.b.1",
+        "argus.events.a=00.b.1",
+        "x.events.a.b.1",
+    ],
 )
 def test_a_strange_subject_is_refused(subject: str) -> None:
     with pytest.raises(WrongSubject):

@@ -110,13 +110,27 @@ async def test_d3_nobody_writes_without_the_lock(database: Database) -> None:
         "INSERT INTO log.record_batches SELECT %s, %s, n_events, class, day, received_at, workspace, user_name, batch_id,"
         " producer_id, payload FROM log.record_batches LIMIT 1"
     )
+    two_rows = (
+        "INSERT INTO log.record_batches SELECT n.first, n.last, n_events, class, day, received_at, workspace, user_name,"
+        " batch_id, producer_id, payload FROM log.record_batches, (VALUES (%s, %s), (%s, %s)) AS n (first, last)"
+    )
+    refused = (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UniqueViolation)
     for role in ("query", "gateway"):
         with database.connect(role) as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
             other.execute(row, [4, 6])
     with database.connect("ingest") as writer, database.connect("ingest") as second:
         for first in (1, 3, 5, 1000):
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            with pytest.raises(refused):
                 second.execute(row, [first, first + 2])
+        for places in ([4, 6, 8, 9], [4, 6, 6, 8], [4, 6, 5, 6], [4, 3, 5, 6], [7, 9, 5, 6], [4, 6, 1, 3]):
+            with pytest.raises(refused):
+                second.execute(two_rows, places)
+        partitions = second.execute(
+            "SELECT relid::regclass::text FROM pg_partition_tree('log.record_batches') WHERE level > 0"
+        )
+        for (partition,) in partitions.fetchall():
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                second.execute(row.replace("log.record_batches", partition, 1), [4, 6])
         second.execute("SET lock_timeout = '300ms'")
         with writer.transaction():
             writer.execute("SELECT next_position FROM log.head FOR UPDATE")
@@ -124,6 +138,9 @@ async def test_d3_nobody_writes_without_the_lock(database: Database) -> None:
                 second.execute(row, [4, 6])
         second.execute(row, [4, 6])
         assert second.execute("SELECT next_position FROM log.head").fetchone() == (7,)
+        second.execute("DELETE FROM log.record_batches WHERE first_position = 1")
+        second.execute(two_rows, [10, 11, 7, 9])
+        assert second.execute("SELECT next_position FROM log.head").fetchone() == (12,)
 
 
 @pytest.mark.parametrize("setting", ["fsync", "synchronous_commit", "full_page_writes"])

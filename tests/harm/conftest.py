@@ -16,7 +16,9 @@ import psycopg
 import pytest
 import zstandard
 
-from argus_contracts.subjects import event_subject
+from argus_contracts.envelope import BETWEEN_DOCUMENTS
+from argus_contracts.quantities import MAX_MESSAGE_BYTES
+from argus_contracts.subjects import bundle_subject, event_subject
 from argus_testkit.stack import LocalStack
 
 LAB, ADMIN = "main", "admin"
@@ -58,21 +60,38 @@ def client(stack: LocalStack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def say(stack: LocalStack) -> Callable[[str, Sequence[bytes]], None]:
-    """`say(batch_id, messages)`: over NATS, with the admin's key, each acknowledged by the broker."""
+def say(stack: LocalStack) -> Callable[..., None]:
+    """`say(batch_id, messages)`: over NATS, with the admin's key, each acknowledged by the broker. bundled: several in one."""
 
-    async def publish(batch_id: str, messages: Sequence[bytes]) -> None:
+    async def publish(subject: str, messages: Sequence[bytes]) -> None:
         token = stack.credentials.token
         inbox = f"_INBOX_{token.split('_')[1]}".encode()
         client = await nats.connect(stack.facts.nats.url, token=token, inbox_prefix=inbox)
         try:
             for raw in messages:
-                reply = await client.request(event_subject(LAB, ADMIN, batch_id), raw, timeout=20)
+                reply = await client.request(subject, raw, timeout=20)
                 assert "error" not in orjson.loads(reply.data), reply.data
         finally:
             await client.close()
 
-    return lambda batch_id, messages: asyncio.run(publish(batch_id, messages))
+    def tell(batch_id: str, messages: Sequence[bytes], *, bundled: bool = False) -> None:
+        if bundled:
+            asyncio.run(publish(bundle_subject(LAB, ADMIN), bundles(messages)))
+        else:
+            asyncio.run(publish(event_subject(LAB, ADMIN, batch_id), messages))
+
+    return tell
+
+
+def bundles(documents: Sequence[bytes]) -> list[bytes]:
+    """As few messages as hold all of `documents`."""
+    made = [documents[0]]
+    for document in documents[1:]:
+        if len(made[-1]) + len(document) < MAX_MESSAGE_BYTES:
+            made[-1] += BETWEEN_DOCUMENTS + document
+        else:
+            made.append(document)
+    return made
 
 
 _steps = itertools.count()

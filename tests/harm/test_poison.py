@@ -3,6 +3,7 @@ nothing else notices."""
 
 from __future__ import annotations
 
+import random
 import uuid
 from typing import Any
 
@@ -127,7 +128,9 @@ def projected(client: httpx.Client, batch_id: str, n_points: int) -> None:
     eventually(points, 60, "the good points are drawn")
 
 
-@pytest.mark.parametrize("door", ["numbered over NATS", "foreign over NATS", "numbered over HTTP"])
+@pytest.mark.parametrize(
+    "door", ["numbered over NATS", "foreign over NATS", "numbered in bundles", "numbered over HTTP"]
+)
 def test_a_bad_event_is_a_dead_letter_of_its_bytes_once(
     client: httpx.Client, inside: Any, say: Any, new_event: Any, door: str
 ) -> None:
@@ -151,7 +154,7 @@ def test_a_bad_event_is_a_dead_letter_of_its_bytes_once(
         "UTF-16": a_message([orjson.dumps(new_event(batch_id))], None, producer_id).decode().encode("utf-16-le"),
         "no class": b'{"v":2,"events":[{"batch_id":"%s"}]}' % batch_id.encode(),
     }
-    for _ in range(2):  # a sender that never heard the answer
+    for repeat in range(2):  # a sender that never heard the answer
         if door == "numbered over HTTP":
             for message in messages:
                 answer = client.post("/api/events/batch", content=message, headers={"Content-Type": "application/json"})
@@ -159,7 +162,10 @@ def test_a_bad_event_is_a_dead_letter_of_its_bytes_once(
             for name, message in whole.items():
                 refuse(client, "/api/events/batch", message, name)
             continue
-        say(batch_id, [*whole.values(), *messages])
+        said = [*whole.values(), *messages]
+        if "bundles" in door:  # good and bad lines by turns, never the same neighbours
+            random.Random(7 + repeat).shuffle(said)
+        say(batch_id, said, bundled="bundles" in door)
     stored(inside, batch_id, good)
     expected = sorted([*poison.values(), *([] if door == "numbered over HTTP" else whole.values())])
     utf_16 = "SELECT code, reason, raw FROM log.dead_letters WHERE raw = %s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +25,7 @@ def alike(events: list[Any]) -> Alike | None:
     What this takes, `argus_contracts.registry.parse_event` takes too. It takes half the time.
     """
     try:
-        kinds = frozenset(event["kind"] for event in events)
+        kinds = frozenset(map(itemgetter("kind"), events))
     except (TypeError, KeyError):
         return None
     batch_ids: set[str] = set()
@@ -37,7 +38,7 @@ def alike(events: list[Any]) -> Alike | None:
         except ValidationError:
             return None
         batch_ids.update(event["batch_id"] for event in checked)
-        if max(event["version"] for event in checked) > EVENT_CLASSES[kind].VERSION:
+        if max(event.get("version", 1) for event in checked) > EVENT_CLASSES[kind].VERSION:
             return None
     return Alike(kinds, batch_ids.pop()) if len(batch_ids) == 1 else None
 
@@ -66,10 +67,12 @@ def _without_objects(schema: Any) -> Any:
 
 
 def _field(field: dict[str, Any]) -> dict[str, Any]:
-    has_default = field["schema"]["type"] == "default"
+    """A field with a default may be missing, and then is: filling it in would cost a copy of the default."""
+    schema = field["schema"]
+    has_default = schema["type"] == "default"
     return {
         **{name: value for name, value in field.items() if name not in ("type", "schema", "metadata")},
         "type": "typed-dict-field",
-        "schema": _without_objects(field["schema"]),
+        "schema": _without_objects(schema["schema"] if has_default else schema),
         "required": not has_default,
     }

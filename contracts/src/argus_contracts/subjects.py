@@ -22,6 +22,7 @@ ASK_BROKER_SETTINGS, ASK_BROKER_SETTINGS_BODY = "$SYS.REQ.SERVER.PING.JSZ", b'{"
 """A NATS server answers with its settings where the account may ask (the system account must export it)."""
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
+_ALL_PLAIN = re.compile("[A-Za-z0-9_-]+")
 _PARTITION = re.compile(rf"[0-9]{{1,2}}|{ANY_PARTITION}")
 
 
@@ -29,6 +30,8 @@ def token(text: str) -> str:
     """`text` as one token of a subject: letters, digits, `_` and `-` stay, every other byte becomes `=XX` (hex)."""
     if not text:
         raise ValueError("a subject token cannot be empty")
+    if _ALL_PLAIN.fullmatch(text):  # as nearly all are
+        return text
     return "".join(chr(b) if _PLAIN.match(bytes([b])) else f"={b:02X}" for b in text.encode())
 
 

@@ -130,16 +130,15 @@ class FarEnd(threading.Thread):
                 message = await inbox.next_msg(timeout=0.05)
             except TimeoutError:
                 continue
-            for raw in documents_of(message.data):
-                said = EventMessage.model_validate(orjson.loads(raw))
-                self.raw.append(raw)
-                self.subjects.append(message.subject)
-                self.messages.append(said)
-                if self.confirms and said.producer_id is not None:
-                    await client.publish(
-                        stored_subject("lab", "alice"),
-                        self._stored(said.producer_id, said.retention_class).model_dump_json(by_alias=True).encode(),
-                    )
+            said = [EventMessage.model_validate(orjson.loads(document)) for document in documents_of(message.data)]
+            self.raw += documents_of(message.data)
+            self.subjects += [message.subject] * len(said)
+            self.messages += said
+            told = {(one.producer_id, one.retention_class) for one in said if one.producer_id is not None}
+            marks = [self._stored(*producer).model_dump(by_alias=True) for producer in sorted(told)]
+            if self.confirms and marks:
+                body = orjson.dumps(marks if len(marks) > 1 else marks[0])
+                await client.publish(stored_subject("lab", "alice"), body)
         await client.close()
 
     def _stored(self, producer_id: str, name: str) -> Stored:

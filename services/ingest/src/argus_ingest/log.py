@@ -28,6 +28,9 @@ DAYS_AHEAD = 3
 MAX_RANGES = 100
 """A watermark names at most so many ranges above the first hole."""
 
+_RECORD_TYPES = (
+    "int8", "int8", "int4", "text", "date", "timestamptz", "text", "text", "text", "text", "bytea",
+)  # fmt: skip
 ProducerKey = tuple[str, str, str, str]
 """workspace, user, producer_id, retention class"""
 
@@ -79,7 +82,10 @@ class LogAppender:
                 position = last + 1
             async with connection.cursor() as cursor:
                 if rows:
-                    await cursor.executemany(SQL["append_record_batch"], rows)
+                    async with cursor.copy(SQL["append_record_batches"]) as copy:
+                        copy.set_types(_RECORD_TYPES)
+                        for row in rows:
+                            await copy.write_row(row)
                     await cursor.execute(SQL["move_head"], {"next_position": position, "received_at": received_at})
                     await cursor.execute(SQL["notify"], {"position": position - 1})
                 await self._remember_received(connection, received)
@@ -216,19 +222,10 @@ class LogAppender:
         if not received:
             return
         rows = [
-            {
-                "workspace": key[0],
-                "user": key[1],
-                "producer_id": key[2],
-                "class": key[3],
-                "batch_id": batch_id,
-                "received": _multirange(known),
-                "missing": ranges.missing(known),
-            }
+            (*key, batch_id, _multirange(known), ranges.missing(known))
             for key, (batch_id, known) in sorted(received.items())
         ]
-        async with connection.cursor() as cursor:
-            await cursor.executemany(SQL["remember_received"], rows)
+        await connection.execute(SQL["remember_received"], [list(column) for column in zip(*rows, strict=True)])
 
 
 def _id_of(event: dict[str, Any]) -> tuple[UUID, str]:

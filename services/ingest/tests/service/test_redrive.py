@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from nats.aio.client import Client
 
-from argus_contracts.subjects import event_subject, stored_subject
+from argus_contracts.subjects import bundle_subject, event_subject, stored_subject
 from argus_local.servers import NatsServer
 from argus_testkit import Database, ServiceProcess, eventually
 from argus_testkit.nats import drained, nats_client
@@ -130,6 +130,27 @@ async def test_after_an_upgrade_letters_go_into_the_log_once(
     await say(nats, a_message([an_event("b1", 6)], first_seq=None))
     await drained(nats)
     assert n_logged(sql) == 7
+
+
+async def test_lines_of_a_bundle_are_letters_of_their_own(
+    ingest: ServiceProcess, nats: Client, database: Database, sql: Any
+) -> None:
+    newer = [orjson.loads(a_message([an_event(f"b{n}")], v=3)) | {"producer_id": f"q{n}"} for n in range(3)]
+    lines = [
+        orjson.dumps(newer[0]),
+        a_message([an_event("b9")]),
+        b"bad words",
+        orjson.dumps(newer[1]),
+        orjson.dumps(newer[2]),
+    ]
+    await nats.jetstream().publish(bundle_subject("lab", "ada"), b"\n".join(lines))
+    await drained(nats)
+    assert (n_logged(sql), n_letters(sql)) == (1, 4)
+    upgrade(sql)
+    assert redrive(database).startswith("3 dead letters went into the log: 3 events")
+    assert redrive(database).startswith("0 dead letters went into the log")
+    assert sql("SELECT raw FROM log.dead_letters WHERE redriven_at IS NULL") == [(b"bad words",)]
+    assert n_logged(sql) == 4
 
 
 async def test_what_its_sender_said_again_in_time_is_not_doubled(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic import AwareDatetime, TypeAdapter
@@ -56,8 +57,9 @@ def moment_of(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+@lru_cache(maxsize=4_096)
 def iso(microseconds: int | None) -> str | None:
-    """UTC text with microseconds, for jsonb and timestamptz columns."""
+    """UTC text with microseconds, for jsonb and timestamptz columns. Rows of one run and its jobs share many times."""
     return None if microseconds is None else moment_of(microseconds).isoformat()
 
 

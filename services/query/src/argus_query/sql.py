@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 _HEADER = re.compile(r"^-- name: *([a-z0-9_]+) *$", re.MULTILINE)
 
@@ -21,6 +22,11 @@ def load(package: str, file: str) -> dict[str, LiteralString]:
         raise ValueError(f"{package}/{file}: a name is given twice")
     # The text ships with the code, so it is as literal as if it stood in the module.
     return {name: cast("LiteralString", body.strip()) for name, body in zip(names, bodies, strict=True)}
+
+
+def columns_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Arguments of a statement that takes `rows` (not empty) as one array per column, `unnest(%b::text[], …)`."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def load_text(package: str, file: str) -> LiteralString:

@@ -25,8 +25,10 @@ CROSS JOIN LATERAL (SELECT lower(x) AS low, upper(x) AS high FROM unnest(p.recei
 ORDER BY 1, 2, 3, 4, 5
 
 -- name: remember_received
+-- In the order of their keys: one order of row locks for everybody.
 INSERT INTO log.producers AS p (workspace, user_name, producer_id, class, batch_id, received, missing, updated_at)
-VALUES (%(workspace)s, %(user)s, %(producer_id)s, %(class)s, %(batch_id)s, %(received)s::int8multirange, %(missing)s, now())
+SELECT w, u, i, c, b, r::int8multirange, m, now()
+FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::int8[]) AS n(w, u, i, c, b, r, m)
 ON CONFLICT (workspace, user_name, producer_id, class)
 DO UPDATE SET received = excluded.received, missing = excluded.missing, updated_at = now(),
     batch_id = CASE WHEN excluded.batch_id = '' THEN p.batch_id ELSE excluded.batch_id END
@@ -38,11 +40,11 @@ SELECT * FROM unnest(%(event_ids)s::uuid[], %(batch_ids)s::text[])
 ON CONFLICT DO NOTHING
 RETURNING event_id, batch_id
 
--- name: append_record_batch
--- The payload goes as bytes, not as text with escapes.
-INSERT INTO log.record_batches
+-- name: append_record_batches
+-- One statement for all of a commit: the trigger moves the head once.
+COPY log.record_batches
     (first_position, last_position, n_events, class, day, received_at, workspace, user_name, batch_id, producer_id, payload)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b)
+FROM STDIN (FORMAT BINARY)
 
 -- name: bury
 INSERT INTO log.dead_letters (fingerprint, code, reason, subject, workspace, user_name, raw, producer_id, class, seqs)

@@ -14,8 +14,8 @@ from argus_query.facts import (
     Field,
     attempt_of,
     first_rank,
-    iso,
     micros_of,
+    moment_of,
     older_environment,
     rank,
     short_name,
@@ -23,7 +23,7 @@ from argus_query.facts import (
     value_of,
 )
 from argus_query.read_model import Record, purged_batches
-from argus_query.sql import load, load_text
+from argus_query.sql import columns_of, load, load_text
 
 _SQL = load(__package__ or "", "queries.sql")
 _REMEMBERED_BATCHES = 2_000
@@ -57,6 +57,8 @@ class Source:
         self.changed = True
 
     def own_host(self) -> str | None:
+        if not self.fields:
+            return None
         names = ("host", "env_host", "start_host", "snapshot_host")
         said = (value_of(self.fields, name) for name in names)
         return next((short_name(host) for host in said if isinstance(host, str) and host), None)
@@ -84,20 +86,21 @@ class Hosts:
             sources = self._sources(record.batch_id)
             for event, at in zip(record.events, record.times, strict=True):
                 if event["kind"] in _KINDS:
-                    touched.setdefault(record.batch_id, _host_of(sources, ""))
+                    if record.batch_id not in touched:
+                        touched[record.batch_id] = _host_of(sources)
                     job_id = event.get("job_id") or ""
                     source = sources.setdefault(job_id, Source(record.workspace))
                     source.project(event, at, micros_of(record.received_at))
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[Any, ...]] = []
         for batch_id, known_host in touched.items():
             sources = self._sources(batch_id)
-            host_moved = _host_of(sources, "") != known_host
+            host = _host_of(sources)
             for job_id, source in sources.items():
-                if source.changed or host_moved:
-                    rows.append(_row(batch_id, job_id, source, _host_of(sources, job_id)))
+                if source.changed or host != known_host:
+                    rows.append(_row(batch_id, job_id, source, source.own_host() or host))
                     source.changed = False
         if rows:
-            await connection.execute(_SQL["upsert_sources"], [orjson.dumps(rows).decode()])
+            await connection.execute(_SQL["upsert_sources"], columns_of(rows))
         purged = purged_batches(records)
         if purged:
             await connection.execute(_SQL["delete_sources"], [purged])
@@ -128,21 +131,12 @@ class Hosts:
             self._sources(batch_id)[job_id] = Source(workspace, seen, fields, changed=False)
 
 
-def _host_of(sources: dict[str, Source], job_id: str) -> str | None:
-    """A job that does not say where it runs runs where its batch does."""
-    for key in (job_id, ""):
-        source = sources.get(key)
-        if source is not None and source.own_host():
-            return source.own_host()
-    return None
+def _host_of(sources: dict[str, Source]) -> str | None:
+    """Where the batch runs; and every job of it that does not say where."""
+    source = sources.get("")
+    return None if source is None else source.own_host()
 
 
-def _row(batch_id: str, job_id: str, source: Source, host: str | None) -> dict[str, Any]:
-    return {
-        "batch_id": batch_id,
-        "job_id": job_id,
-        "workspace": source.workspace,
-        "host": host,
-        "last_seen_at": iso(source.seen),
-        "state": source.fields,
-    }
+def _row(batch_id: str, job_id: str, source: Source, host: str | None) -> tuple[Any, ...]:
+    state = orjson.dumps(source.fields).decode()
+    return batch_id, job_id, source.workspace, host, moment_of(source.seen), state

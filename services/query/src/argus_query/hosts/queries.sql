@@ -6,8 +6,9 @@ SELECT batch_id, job_id, workspace, (extract(epoch FROM last_seen_at) * 1000000)
 
 -- name: upsert_sources
 INSERT INTO host_sources
-SELECT * FROM jsonb_to_recordset(%s) AS n(
-    batch_id text, job_id text, workspace text, host text, last_seen_at timestamptz, state jsonb)
+SELECT batch_id, job_id, workspace, host, last_seen_at, state::jsonb
+  FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[])
+    AS n(batch_id, job_id, workspace, host, last_seen_at, state)
 ON CONFLICT (batch_id, job_id) DO UPDATE SET
     workspace = excluded.workspace, host = excluded.host, last_seen_at = excluded.last_seen_at,
     state = excluded.state;

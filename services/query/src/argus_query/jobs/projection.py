@@ -13,7 +13,7 @@ from argus_query.facts import attempt_of
 from argus_query.jobs.state import STATUSES, BatchState, JobState
 from argus_query.lifecycle import Fact, is_lifecycle_kind, is_sign_of_life
 from argus_query.read_model import Record, purged_batches
-from argus_query.sql import load, load_text
+from argus_query.sql import columns_of, load, load_text
 
 _SQL = load(__package__ or "", "queries.sql")
 _REMEMBERED_BATCHES = 5_000
@@ -55,7 +55,7 @@ class Jobs:
         await self._judge_open_jobs(connection, [batch.batch_id for batch in judged if batch.has_jobs], touched)
         rows = [batch.row() for batch in batches.values() if batch.changed]
         if rows:
-            await connection.execute(_SQL["upsert_batches"], [orjson.dumps(rows).decode()])
+            await connection.execute(_SQL["upsert_batches"], columns_of(rows))
         for batch in batches.values():
             batch.changed = False
         purged = purged_batches(records)
@@ -138,12 +138,12 @@ class Jobs:
     async def _store_jobs(self, connection: AsyncConnection[Any], jobs: Iterable[JobState]) -> None:
         """The jobs' rows are as their states say, and the counts of their batches with them."""
         rows: list[dict[str, Any]] = []
-        states: list[dict[str, Any]] = []
+        states: list[tuple[str, str, str]] = []
         for job in jobs:
             batch = self._batch(job.batch_id)
             row = job.row(batch)
             rows.append(row)
-            states.append({"batch_id": job.batch_id, "job_id": job.job_id, "state": job.to_json()})
+            states.append((job.batch_id, job.job_id, orjson.dumps(job.to_json()).decode()))
             if row["status"] != job.stored_status:
                 if job.stored_status is not None:
                     batch.counts[job.stored_status] -= 1
@@ -152,7 +152,7 @@ class Jobs:
         if rows:
             async with connection.pipeline():
                 await connection.execute(_SQL["upsert_jobs"], [orjson.dumps(rows).decode()])
-                await connection.execute(_SQL["upsert_states"], [orjson.dumps(states).decode()])
+                await connection.execute(_SQL["upsert_states"], columns_of(states))
 
     async def _judge_open_jobs(
         self, connection: AsyncConnection[Any], batch_ids: list[str], touched: dict[JobKey, JobState]

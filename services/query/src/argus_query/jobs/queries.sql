@@ -26,14 +26,14 @@ ON CONFLICT (batch_id, job_id) DO UPDATE SET
 
 -- name: upsert_states
 INSERT INTO job_states
-SELECT * FROM jsonb_to_recordset(%s) AS n(batch_id text, job_id text, state jsonb)
+SELECT batch_id, job_id, state::jsonb FROM unnest(%b::text[], %b::text[], %b::text[]) AS n(batch_id, job_id, state)
 ON CONFLICT (batch_id, job_id) DO UPDATE SET state = excluded.state;
 
 -- name: upsert_batches
-INSERT INTO job_batches
-SELECT * FROM jsonb_to_recordset(%s) AS n(
-    batch_id text, state jsonb, queued bigint, running bigint, succeeded bigint, failed bigint, aborted bigint,
-    cached bigint)
+INSERT INTO job_batches (batch_id, state, queued, running, succeeded, failed, aborted, cached)
+SELECT batch_id, state::jsonb, queued, running, succeeded, failed, aborted, cached
+  FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::int8[])
+    AS n(batch_id, state, queued, running, succeeded, failed, aborted, cached)
 ON CONFLICT (batch_id) DO UPDATE SET
     state = excluded.state, queued = excluded.queued, running = excluded.running, succeeded = excluded.succeeded,
     failed = excluded.failed, aborted = excluded.aborted, cached = excluded.cached;

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from argus_query.facts import (
     Field,
     attempt_of,
@@ -14,7 +16,6 @@ from argus_query.facts import (
     seconds,
     short_name,
     state_field,
-    value_of,
 )
 from argus_query.jobs.losses import Losses, Order
 from argus_query.jobs.machine import Machine
@@ -22,10 +23,10 @@ from argus_query.lifecycle import OPEN, TERMINAL, Fact, JobView, Lifecycle, is_l
 from argus_query.shares import Measured, Share
 
 STATUSES: tuple[str, ...] = ("queued", "running", "succeeded", "failed", "aborted", "cached")
-_FIELDS = (
+_FIELDS = frozenset((
     "name", "model", "dataset", "params", "host", "pid", "process", "tag", "n_epochs_expected", "n_steps_expected",
     "instance_type", "capacity", "gpu_indexes",
-)  # fmt: skip
+))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -48,9 +49,10 @@ class BatchState:
         start = self.life.first_start
         return (self.life.attempt, end.event_id if end else None, start.event_id if start else None)
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> tuple[Any, ...]:
+        """Its row in `job_batches`: the counts in the order of `STATUSES`."""
         state = {"life": self.life.to_json(), "machine": self.machine.to_json()}
-        return {"batch_id": self.batch_id, "state": state, **self.counts}
+        return self.batch_id, orjson.dumps(state).decode(), *(self.counts[status] for status in STATUSES)
 
     @classmethod
     def from_json(cls, batch_id: str, raw: dict[str, Any], counts: dict[str, int]) -> BatchState:
@@ -101,8 +103,9 @@ class JobState:
         self.life.add(Fact(event_id, kind, attempt, at, position, data if is_end else {}))
         if not is_end:
             event_rank = rank(attempt, at, event_id)
-            for name in _FIELDS:
-                state_field(self.fields, name, event_rank, data.get(name))
+            for name, value in data.items():
+                if name in _FIELDS:
+                    state_field(self.fields, name, event_rank, value)
 
     def project_share(self, share: Share) -> None:
         """The job now knows of this telemetry: epochs, or only signs of life. One call for many events."""
@@ -143,7 +146,8 @@ class JobState:
         return (attempt, measured.times[place], f"{x:017d}.{measured.ids[place]}")
 
     def get(self, name: str, default: Any = None) -> Any:
-        return value_of(self.fields, name, default)
+        known = self.fields.get(name)
+        return default if known is None else known[1]
 
     @property
     def started_at(self) -> int | None:

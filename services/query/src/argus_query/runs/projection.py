@@ -101,10 +101,11 @@ class Runs:
             if only_times:
                 await connection.execute(_SQL["touch_runs"], [orjson.dumps(only_times).decode()])
             if changed:
-                rows = [state.row() for state in changed]
-                states = [{"batch_id": state.batch_id, "state": state.to_json()} for state in changed]
+                rows = [state.row(now) for state, now in found_by]
+                ids = [state.batch_id for state in changed]
+                states = [orjson.dumps(state.to_json()).decode() for state in changed]
                 await connection.execute(_SQL["upsert_runs"], [orjson.dumps(rows).decode()])
-                await connection.execute(_SQL["upsert_states"], [orjson.dumps(states).decode()])
+                await connection.execute(_SQL["upsert_states"], [ids, states])
             words = [
                 {"batch_id": state.batch_id, "sort_at": iso(now.at), "words": words_of(now.text, now.facets)}
                 for state, now in found_by

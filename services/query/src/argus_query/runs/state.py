@@ -14,17 +14,16 @@ from argus_query.facts import (
     rank,
     short_name,
     state_field,
-    value_of,
 )
 from argus_query.lifecycle import Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
 
 DEFAULT_HEARTBEAT_S = 30.0
 MAX_REMEMBERED = 1_000
 MAX_SEARCH_CHARS = 4_096
-_START_FIELDS = (
+_START_FIELDS = frozenset((
     "name", "type", "project", "runner", "labels", "tags", "n_jobs_expected", "params", "config", "output_dir",
     "work_dir", "cluster", "resume_of", "session_id", "heartbeat_interval_s", "environment",
-)  # fmt: skip
+))  # fmt: skip
 _NOT_OF_A_RUN = frozenset({"retention_swept", "run_purged"})
 _NO_PROGRESS = frozenset({"batch_heartbeat", "resource_snapshot"})
 
@@ -99,8 +98,9 @@ class RunState:
             self.changed = True
         if kind == "batch_start":
             event_rank = rank(attempt, at, event["event_id"])
-            for name in _START_FIELDS:
-                self._set(name, event_rank, data.get(name))
+            for name, value in data.items():  # a few of the many that there are
+                if name in _START_FIELDS:
+                    self._set(name, event_rank, value)
 
     def _project_decision(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         self.first_at = at if self.first_at is None else min(self.first_at, at)
@@ -125,7 +125,8 @@ class RunState:
     # What follows.
 
     def get(self, name: str, default: Any = None) -> Any:
-        return value_of(self.fields, name, default)
+        known = self.fields.get(name)
+        return default if known is None else known[1]
 
     @property
     def stop_counts(self) -> bool:
@@ -163,24 +164,21 @@ class RunState:
     def project(self) -> str | None:
         return short_name(self.get("project"))
 
-    def facets(self) -> frozenset[tuple[str, str]]:
-        facets = {("user", self.user), ("workspace", self.workspace)}
-        if self.project:
-            facets.add(("project", self.project))
-        facets.update(("label", label) for label in self.labels)
-        return frozenset(facets)
-
     def found_by(self) -> FoundBy:
-        parts = (self.get("name"), self.batch_id, self.get("project"), *self.labels)
+        labels, project = self.labels, self.project
+        parts = (self.get("name"), self.batch_id, self.get("project"), *labels)
         text = "\n".join(part.casefold() for part in parts if part)[:MAX_SEARCH_CHARS]
-        return FoundBy(text, self.facets(), self.sort_at)
+        facets = {("user", self.user), ("workspace", self.workspace), *(("label", label) for label in labels)}
+        if project:
+            facets.add(("project", project))
+        return FoundBy(text, frozenset(facets), self.sort_at)
 
     @property
     def sort_at(self) -> int:
         return self.started_at if self.started_at is not None else self.first_at or 0
 
-    def row(self) -> dict[str, Any]:
-        """Its row in `runs`."""
+    def row(self, found_by: FoundBy) -> dict[str, Any]:
+        """Its row in `runs`. found_by: as `found_by()` says."""
         end, because = self.life.end(), self.because()
         end_data = end.data if end else {}
         return {
@@ -191,10 +189,10 @@ class RunState:
             "project": self.project,
             "labels": self.labels,
             "status": self.status(),
-            "sort_at": iso(self.sort_at),
+            "sort_at": iso(found_by.at),
             "heartbeat_interval_s": self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S,
             **self.times(),
-            "search_text": self.found_by().text,
+            "search_text": found_by.text,
             "summary": {
                 "name": self.get("name") or self.batch_id,
                 "status_since": iso(because[-1].at) if because else None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import argus.reporter
-import argus.sender
+import argus.producer
 from argus_testkit.faults.ledger import Ledger
 from argus_testkit.faults.payloads import LINE, POINT, Key, line_crc, line_text, point_crc, point_metrics
 
@@ -26,7 +26,7 @@ def main(asked: dict[str, Any]) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     if "heartbeat_s" in asked:
-        argus.sender.HEARTBEAT_S = argus.reporter.HEARTBEAT_S = asked["heartbeat_s"]
+        argus.producer.HEARTBEAT_S = argus.reporter.HEARTBEAT_S = asked["heartbeat_s"]
     path = Path(asked["ledger"])
     ledger, dice, calls = Ledger(path), random.Random(asked["seed"]), list[float]()
     run = argus.init(project="faults", name=asked["batch_id"], batch_id=asked["batch_id"], resource_interval_s=0)
