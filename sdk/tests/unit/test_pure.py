@@ -16,6 +16,8 @@ from argus.console import LineMaker
 from argus.gpus import Device, visible_gpus
 from argus.outcome import outcome_of
 from argus.settings import Settings
+from argus.transport.nats import bundles
+from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE, MAX_MESSAGE_BYTES
 
 DEVICES = [
     Device(0, "GPU-aaaa1111-0000"),
@@ -306,3 +308,14 @@ def test_secrets_in_odd_places_are_found_all_the_same() -> None:
     assert "hhh" not in redact.text(f"x {token} y")
     assert redact.text("1svn+https://bob:pw@host/") == "1svn+https://***@host/"
     assert redact.text("https://h/?my.api-key_id=abc&x=1") == "https://h/?my.api-key_id=***&x=1"
+
+
+def test_bundles_keep_order_and_bounds() -> None:
+    small = [(f"run-{n}", b"x" * 1000) for n in range(1000)]
+    large = [("big", b"y" * 200_000) for _ in range(3)]
+    packed = list(bundles([*small, *large]))
+    assert [message for bundle in packed for message in bundle] == [*small, *large]
+    assert max(len(bundle) for bundle in packed) <= MAX_DOCUMENTS_PER_BUNDLE
+    assert max(len(b"\n".join(body for _, body in bundle)) for bundle in packed) <= MAX_MESSAGE_BYTES
+    assert len(packed) == 5 + 2, "what is left of the small ones travels with the first large one"
+    assert list(bundles([])) == []

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import argus.reporter
 import argus.producer
+import argus.reporter
 from argus_testkit.faults.ledger import Ledger
 from argus_testkit.faults.payloads import LINE, POINT, Key, line_crc, line_text, point_crc, point_metrics
 
