@@ -223,7 +223,7 @@ async def test_a_replay_in_small_steps_gives_every_event_once(live: Any, log: An
     both = await ask("replay", topics=["dashboard", "batch:b1"], since=since - 26, limit=5000)
     assert {(e["topic"], e["kind"]) for e in both["events"]} == {
         ("batch:b1", "job_epoch"), ("batch:b1", "batch_heartbeat"), ("dashboard", "batch_start"),
-    }  # fmt: skip  (that a run lives is no news for a list)
+    }, "that a run lives is no news for a list"  # fmt: skip
     assert (await ask("replay", topics=["batch:b1"], since=since + 1))["reset"]
     ahead = log.append([event("batch_heartbeat", "b1", at=99)])  # in the log, not projected
     answer = await ask("replay", topics=["batch:b1"], since=ahead)
