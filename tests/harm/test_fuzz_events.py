@@ -1,4 +1,4 @@
-"""Any event of any kind, and anything that nearly is one: stored or refused, never a fault, and the pages rebuilt from the
+"""B2: any event of any kind, and anything that nearly is one: stored or refused, never a fault, and the pages rebuilt from the
 log are the pages."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who connects to NATS with a key may speak as that key's user and as nobody else."""
+"""Z4: who connects to NATS with a key may speak as that key's user and as nobody else."""
 
 from __future__ import annotations
 
