@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from psycopg import errors
 
 from argus_query.answers import MAX_ANSWER_BYTES, Answers, new_pool
 from argus_testkit import Database
@@ -318,3 +319,17 @@ async def test_more_questions_than_connections_are_refused_in_time_and_the_next_
         codes = await asyncio.gather(*[ask.problem("list_runs") for _ in range(6)])
         assert set(codes) == {"unavailable"}
     assert (await ask("list_runs"))["items"] == []
+
+
+async def test_no_answer_keeps_the_database_for_long_or_changes_it(database: Database) -> None:
+    """O5: by the settings of the connections that answers are made with."""
+    pool = new_pool(database.query_url, 1)
+    await pool.open()
+    try:
+        with pytest.raises(errors.QueryCanceled):
+            async with pool.connection() as connection:
+                await connection.execute("SELECT pg_sleep(60)")
+        async with pool.connection() as connection, connection.transaction():
+            assert await (await connection.execute("SHOW transaction_read_only")).fetchone() == ("on",)
+    finally:
+        await pool.close()
