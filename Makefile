@@ -8,7 +8,7 @@ WORKERS ?= 3
 RUFF_PATHS := contracts sdk services gateway deploy tests examples benchmarks conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env up down status logs test faults soak check bench bench-peers ui format
+.PHONY: help env up down status logs test faults soak check api bench bench-peers ui format
 .SILENT:
 
 help: ## what there is
@@ -42,13 +42,18 @@ faults: env ui ## the tests with rare faults, which CI runs too (PYTEST="-k word
 soak: env ui ## the long forms of the fault and harm tests: minutes each, hours in all (PYTEST="-k word" chooses)
 	ARGUS_FAULTS=full $(BIN)/pytest -s tests/faults tests/harm $(PYTEST)
 
-check: env ## format, lint, types, import walls, frozen contracts, UI
+check: env ## format, lint, types, import walls, frozen contracts, the page's types, UI
 	$(BIN)/ruff format --check $(wildcard $(RUFF_PATHS))
 	$(BIN)/ruff check $(wildcard $(RUFF_PATHS))
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m argus_contracts.freeze --check
+	$(BIN)/argus-gateway openapi | cmp -s - ui/src/api/openapi.json || { echo "ui/src/api is not what the routes say: make api" >&2; exit 1; }
 	$(BIN)/python -m argus_local.ui check
+
+api: env ## the page's types, from the gateway's routes and their answers
+	$(BIN)/argus-gateway openapi > ui/src/api/openapi.json
+	$(BIN)/python -m argus_local.ui api
 
 bench: env ## figures beside their goals, into benchmarks/RESULTS.md (BENCH="sdk_call runs_list" chooses)
 	exec $(BIN)/python -m benchmarks $(BENCH)

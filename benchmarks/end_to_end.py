@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from argus_testkit.pages import await_projected, counts_of
 from argus_testkit.stack import LocalStack
 from benchmarks.figures import Figure
 from benchmarks.processor import processor_seconds
@@ -75,8 +76,9 @@ def _measure(stack: LocalStack, folder: Path) -> list[Figure]:
     subprocess.run([sys.executable, "-m", "argus.cli", "sync"], env=environment, check=False, stdout=subprocess.DEVNULL)
     said = sum(sum(ledger["epochs"].values()) * 2 for ledger in ledgers)
     with stack.client() as client:
-        lost, doubled = _until_all_are_there(client, ledgers)
-    seconds = time.monotonic() - began
+        await_projected(client, within=DEADLINE_S)
+        seconds = time.monotonic() - began
+        lost, doubled = _differences(client, ledgers)
     used = {name: after - before.get(name, 0.0) for name, after in processor_seconds(stack.process.pid).items()}
     used["senders"] = sum(ledger["processor_seconds"] for ledger in ledgers)
     each = sorted(((n / said * 1e6, name) for name, n in used.items()), reverse=True)
@@ -91,27 +93,12 @@ def _measure(stack: LocalStack, folder: Path) -> list[Figure]:
     ]
 
 
-def _until_all_are_there(client: httpx.Client, ledgers: list[dict[str, Any]]) -> tuple[int, int]:
-    """(lost, doubled) once nothing is missing any more, or the deadline has passed."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        differences = [
-            found - said
-            for ledger in ledgers
-            for job_id, said in ledger["epochs"].items()
-            for found in _found(client, ledger["batch_id"], job_id)
-        ]
-        lost, doubled = -sum(d for d in differences if d < 0), sum(d for d in differences if d > 0)
-        if not lost or time.monotonic() > deadline:
-            return lost, doubled
-        time.sleep(0.25)
-
-
-def _found(client: httpx.Client, batch_id: str, job_id: str) -> tuple[int, int, int]:
-    """Points of both metrics, and log lines, in the read models."""
-    answer = client.get(f"/api/batches/{batch_id}/jobs/{job_id}")
-    if answer.status_code == 404:
-        return 0, 0, 0
-    job = answer.raise_for_status().json()["job"]
-    points = {series["key"]: series["n_points"] for series in job["series"] if series["family"] == "metric"}
-    return points.get("train_loss", 0), points.get("val_loss", 0), job["n_log_lines"]
+def _differences(client: httpx.Client, ledgers: list[dict[str, Any]]) -> tuple[int, int]:
+    """(lost, doubled): what the read models have too few of, and too many."""
+    differences: list[int] = []
+    for ledger in ledgers:
+        for job_id, said in ledger["epochs"].items():
+            job = counts_of(client, ledger["batch_id"], job_id)
+            counts = (job.points.get("train_loss", 0), job.points.get("val_loss", 0), job.lines)
+            differences += [found - said for found in counts]
+    return -sum(d for d in differences if d < 0), sum(d for d in differences if d > 0)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from argus_query.paging import encode_cursor
+from argus_testkit.pages import await_projected
 from argus_testkit.stack import LocalStack
 from benchmarks.figures import Figure, percentile
 from benchmarks.many_runs import LAB, OWNER, RARE_LABEL, RARE_PROJECT, RARE_WORD, SECONDS_APART, TEAMS, append
@@ -92,8 +93,7 @@ def _load(stack: LocalStack) -> list[Figure]:
     last = append(stack.facts.role_url("argus_ingest"), N_RUNS)
     appended = time.monotonic() - began
     with stack.client() as client:
-        while client.get("/api/position").raise_for_status().json()["projected"] < last:
-            time.sleep(0.5)
+        await_projected(client, last, within=3600)
     projected = time.monotonic() - began
     with stack.database() as database:
         database.execute("VACUUM (ANALYZE)")

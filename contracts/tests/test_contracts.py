@@ -14,8 +14,9 @@ from argus_contracts import freeze
 from argus_contracts.alike import alike
 from argus_contracts.envelope import EventMessage
 from argus_contracts.errors import Malformed, NewerVersion, Refused, UnknownKind, WrongSubject
+from argus_contracts.events import control
 from argus_contracts.quantities import N_PARTITIONS
-from argus_contracts.registry import EVENT_CLASSES, parse_event, retention_class
+from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, parse_event, retention_class
 from argus_contracts.subjects import (
     EventSource,
     bundle_subject,
@@ -33,6 +34,13 @@ SAMPLES = freeze.golden_samples()
 def test_every_golden_sample_parses_into_its_class(name: str) -> None:
     event = parse_event(SAMPLES[name])
     assert type(event) is EVENT_CLASSES[SAMPLES[name]["kind"]]
+
+
+def test_every_decision_of_argus_is_its_own_to_say() -> None:
+    decisions = {kind for kind, cls in EVENT_CLASSES.items() if cls.__module__ == control.__name__}
+    assert decisions <= FACTS_OF_ARGUS
+    assert {"run_purged", "outputs_deletion_finished", "job_idle_flagged"} <= FACTS_OF_ARGUS
+    assert not FACTS_OF_ARGUS & {"batch_start", "job_epoch", "log_line", "cost_recorded", "report_published"}
 
 
 def test_schemas_and_samples_are_frozen_as_they_are() -> None:

@@ -163,6 +163,7 @@ def service_env(database: Database, nats: NatsServer, ui_dir: Path) -> dict[str,
         "ARGUS_UI_DIR": str(ui_dir),
         "ARGUS_METRICS_TOKEN": secrets.token_hex(24),
         "ARGUS_RIGHTS_CHECK_SECONDS": "2",  # so that what is changed behind the gateway's back is noticed in a test's time
+        "ARGUS_NATS_CONNECTIONS_PER_KEY": "120",  # so few that a test can have them
         "ARGUS_CHANGES_PER_MINUTE": "100000",  # all tests share one admin; the limit has a test of its own
     }
     return {

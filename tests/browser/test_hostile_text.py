@@ -1,4 +1,4 @@
-"""Names, log lines and errors of strangers are text on every page: no dialog, no script, no violation of the policy."""
+"""W1: names, log lines and errors of strangers are text on every page: no dialog, no script, no violation of the policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Sixty payloads in every name that a sender can give, on every page: no script, no dialog, no violation of the policy, and the text as it is."""
+"""W1: sixty payloads in every name that a sender can give, on every page: no script, no dialog, no violation of the
+policy, and the text as it is."""
 
 from __future__ import annotations
 

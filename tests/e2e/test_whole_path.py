@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from argus_testkit import eventually
+from argus_testkit.pages import await_projected, positions
 from argus_testkit.stack import LocalStack
 
 TRAINING = """
@@ -62,8 +63,7 @@ def ended(client: httpx.Client, batch_id: str, status: str = "succeeded") -> dic
         return run if run.get("status") == status else None
 
     eventually(look)
-    end = get(client, "/api/position")["log"]
-    eventually(lambda: get(client, "/api/position")["projected"] >= end)
+    await_projected(client)
     return eventually(look)
 
 
@@ -191,11 +191,11 @@ def test_a_live_stream_that_breaks_off_misses_nothing_and_repeats_nothing(stack:
     train(stack, stack.url, tmp_path, batch_id, n=1)
     with stack.client() as client:
         ended(client, batch_id)
-        start = get(client, "/api/position")["projected"]
+        start = positions(client).projected
         other = f"{batch_id}-2"
         train(stack, stack.url, tmp_path, other, n=400)
         ended(client, other)
-        end = get(client, "/api/position")["projected"]
+        end = positions(client).projected
         topics = f"job:{other}/job-0"
         whole = _stream(client, topics, start, end)
         assert [event["data"]["epoch"] for event in whole if event["kind"] == "job_epoch"] == list(range(400))

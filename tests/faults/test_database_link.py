@@ -19,6 +19,7 @@ import pytest
 from argus_testkit import LocalStack, eventually
 from argus_testkit.faults import SOON_AGAIN, Trial, pick, seeded
 from argus_testkit.faults.observe import log_end
+from argus_testkit.pages import await_projected
 from argus_testkit.proxy import FaultProxy
 from argus_testkit.servers import new_postgres
 
@@ -109,16 +110,8 @@ def test_d4_the_listener_is_ended(link: tuple[LocalStack, FaultProxy, str], begi
 
 def wait_projected(stack: LocalStack) -> None:
     """Everything that is in the log by now is projected."""
-    end = log_end(stack)
-
-    def is_projected() -> bool:
-        with stack.client() as client:
-            answer = client.get("/api/position")
-        if answer.status_code != 200:
-            raise OSError(answer.text)
-        return answer.json()["projected"] >= end
-
-    eventually(is_projected, 180, "the projection goes on")
+    with stack.client() as client:
+        await_projected(client, log_end(stack), within=180)
 
 
 @pytest.mark.rare

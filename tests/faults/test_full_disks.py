@@ -127,11 +127,17 @@ def _broker_is_healthy(stack: LocalStack) -> bool:
 
 
 def test_the_disk_of_the_database_is_full(disks: Disks, work: Workload) -> None:
-    """F2. PostgreSQL gives up (PANIC) for want of room for its WAL, again and again, until there is some."""
-    stack = disks.stack
+    """F2. PostgreSQL gives up (PANIC) for want of room for its WAL, again and again, until there is some. The stack has said
+    so before: at 80 %."""
+    stack, disk = disks.stack, disks.postgres
     work.start(2)
     work.start_raw("http")
     work.wait_for_more(100)
+    if disk is not None:
+        disk.fill_to(0.85)
+        alarm = f"the disk of {stack.home / 'postgres'} is 8"
+        eventually(lambda: alarm in stack.output.read_text(), what="the stack tells of a disk that is nearly full")
+        assert not _refuses_to_commit(stack), "it told in time"
     with _no_room(disks):
         eventually(lambda: _refuses_to_commit(stack), 180, "the database cannot commit")
         time.sleep(pick(3.0, 60.0))

@@ -1,4 +1,4 @@
-"""Questions that would be expensive, and words that mean something to a database: one clear answer each, soon, and nobody
+"""O5, W8: questions that would be expensive, and words that mean something to a database: one clear answer each, soon, and nobody
 else waits."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any event of any kind, and anything that nearly is one: stored or refused, never a fault, and the pages rebuilt from the
+"""B2: any event of any kind, and anything that nearly is one: stored or refused, never a fault, and the pages rebuilt from the
 log are the pages."""
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from psycopg import AsyncConnection
 
 from argus_contracts.errors import Refused
-from argus_contracts.events.control import FACTS_OF_ARGUS
-from argus_contracts.registry import EVENT_CLASSES, parse_event
+from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, parse_event
 from argus_contracts.subjects import event_subject
 from argus_ingest.accept import Buried, Incoming, accept
 from argus_ingest.log import LogAppender

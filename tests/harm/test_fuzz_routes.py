@@ -1,4 +1,4 @@
-"""Every route of the gateway's own OpenAPI document, asked with what nobody would ask: no fault of ours, every answer as the
+"""B2: every route of the gateway's own OpenAPI document, asked with what nobody would ask: no fault of ours, every answer as the
 document says, and no memory that stays."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One bad event among a hundred good ones, at every door: each bad one is kept or refused with its reason, once, and
+"""B1: one bad event among a hundred good ones, at every door: each bad one is kept or refused with its reason, once, and
 nothing else notices."""
 
 from __future__ import annotations

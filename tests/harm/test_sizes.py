@@ -1,4 +1,4 @@
-"""One byte below a limit, on it, and above: taken, taken, refused with its reason; and the connection stays."""
+"""B3: one byte below a limit, on it, and above: taken, taken, refused with its reason; and the connection stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no linter sees: SQL made of strings, and code made of data, anywhere in the tree.
+"""B5: what no linter sees: SQL made of strings, and code made of data, anywhere in the tree.
 
 ruff's S rules refuse pickle, marshal, yaml.load, eval, exec and shell=True; eslint refuses v-html and innerHTML.
 """

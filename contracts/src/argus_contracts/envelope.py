@@ -35,6 +35,8 @@ class Event(BaseModel):
 
     RETENTION: ClassVar[RetentionClass] = "lifecycle"
     VERSION: ClassVar[int] = 1
+    OF_ARGUS: ClassVar[bool] = False
+    """It states a decision of Argus itself: nobody's connection may say it, because that would forge a decision."""
 
     event_id: UUID
     """Unique for ever. UUIDv7 from our SDK."""

@@ -47,6 +47,12 @@ class NotTheOwner(Refused):
     code = "not_the_owner"
 
 
+class TooManyGaps(Refused):
+    """One more gap in the numbers of a sender that has left more than any honest one leaves."""
+
+    code = "too_many_gaps"
+
+
 class WrongSubject(Refused):
     """The subject is not of the form `argus.events.<workspace>.<user>.<partition or any>`, or of another batch's partition."""
 

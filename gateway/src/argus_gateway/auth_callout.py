@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import Counter
 from typing import Any
 
 import nats.errors
@@ -15,7 +17,7 @@ from argus_contracts.subjects import own_events, stored_subject
 from argus_gateway.identity.caller import Caller
 from argus_gateway.identity.keys import Keys
 from argus_gateway.metrics import Metrics
-from argus_gateway.nats_clients import NatsClients
+from argus_gateway.nats_clients import NatsClient, NatsClients
 from argus_gateway.nats_connection import NatsConnection
 from argus_gateway.nats_tokens import AuthRequest, BadToken, Issuer, read_request
 from argus_gateway.settings import Settings
@@ -26,6 +28,7 @@ ACCOUNT = "ARGUS"
 _ASKED_ON = "$SYS.REQ.USER.AUTH"
 _HEADROOM = 16 * 1024  # headers and the envelope around a full message
 _SHORT_GRANT_S = 60
+_LOOK_AT_MOST_EVERY_S = 1.0
 
 
 def permissions_of(caller: Caller) -> dict[str, Any]:
@@ -48,6 +51,9 @@ class AuthCallout:
         self._grant_seconds, self._check_every_s = settings.nats_grant_seconds, settings.rights_check_seconds
         self._clients = NatsClients(nats)
         self._answering: set[asyncio.Task[None]] = set()
+        self._most, self._looked_at = settings.nats_connections_per_key, 0.0
+        self._held: Counter[str] = Counter()
+        """Connections by key: those of the last look, and those that were let in since. Never too few of ours."""
         keys.on_change.append(self._end_revoked_quietly)
 
     async def listen(self) -> None:
@@ -88,12 +94,28 @@ class AuthCallout:
         caller = await self._keys.caller_of(request.auth_token) if request.auth_token else None
         if caller is None or caller.key_id is None:
             return self._issuer.refuse(request, "the API key is unknown, revoked or expired"), "refused"
+        if self._held[caller.key_id] >= self._most and await self._has_too_many(caller.key_id):
+            return self._issuer.refuse(request, f"this API key has {self._most} connections already"), "too_many"
+        self._held[caller.key_id] += 1
         answer = self._issuer.allow(request, ACCOUNT, caller.key_id, permissions_of(caller), self._grant_seconds)
         return answer, "allowed"
 
+    async def _has_too_many(self, key_id: str) -> bool:
+        """By a look at who is connected now; a storm of refused connections does not become one of looks."""
+        if time.monotonic() - self._looked_at >= _LOOK_AT_MOST_EVERY_S:
+            self._looked_at = time.monotonic()
+            await self._by_callout()
+        return self._held[key_id] >= self._most
+
+    async def _by_callout(self) -> list[NatsClient]:
+        """Who is connected with a key."""
+        connected = [client for client in await self._clients.connected() if client.by_callout]
+        self._held = Counter(client.user for client in connected)
+        return connected
+
     async def end_revoked(self) -> int:
         """Connections of keys that no longer stand have been cut; how many."""
-        connected = [client for client in await self._clients.connected() if client.by_callout]
+        connected = await self._by_callout()
         if not connected:
             return 0
         held = {client.user for client in connected}

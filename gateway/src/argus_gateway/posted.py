@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from argus_contracts.envelope import Event, EventMessage
 from argus_contracts.errors import Malformed, NewerVersion, NotYoursToSay, Refused, TooLarge, WrongSchemaVersion
-from argus_contracts.events.control import FACTS_OF_ARGUS
 from argus_contracts.quantities import (
     MAX_EVENT_BYTES,
     MAX_EVENTS_PER_MESSAGE,
@@ -23,7 +22,7 @@ from argus_contracts.quantities import (
     WIRE_VERSION,
     RetentionClass,
 )
-from argus_contracts.registry import parse_event, retention_class
+from argus_contracts.registry import FACTS_OF_ARGUS, parse_event, retention_class
 from argus_contracts.subjects import event_subject
 from argus_contracts.upcasters import is_reporter_event, upcast_reporter_event
 from argus_gateway.bodies import EventResult

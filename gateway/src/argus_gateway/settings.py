@@ -65,6 +65,8 @@ class Settings(DatabaseSettings):
     rights_check_seconds: Annotated[float, Field(ge=0.5, le=30)] = 15.0
     """How often open streams and NATS connections are checked against the rights in Postgres. What is changed through this
     gateway counts at once; this is for what another gateway, the command line or an expiry date has changed."""
+    nats_connections_per_key: Annotated[int, Field(ge=1)] = 1_000
+    """Every training process has one. A key that somebody lost takes no more of the broker's than so many."""
     metrics_token: SecretStr | None = None
     """What Prometheus shows as a Bearer token to read /metrics. None: only global administrators read it."""
     log_level: str = "info"

@@ -7,7 +7,7 @@ import logging
 from collections import OrderedDict
 
 from nats.aio.msg import Msg
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from argus_contracts.envelope import Stored
 from argus_contracts.errors import WrongSubject
@@ -18,7 +18,6 @@ from argus_gateway.nats_connection import NatsConnection
 logger = logging.getLogger(__name__)
 
 _MAX_KEPT = 50_000
-_ONE_OR_MANY: TypeAdapter[Stored | list[Stored]] = TypeAdapter(Stored | list[Stored])
 Producer = tuple[str, str, str, str]
 """(workspace, user, producer_id, class)"""
 
@@ -37,12 +36,11 @@ class Watermarks:
     async def _hear(self, message: Msg) -> None:
         try:
             workspace, user = (untoken(part) for part in message.subject.split(".")[2:4])
-            said = _ONE_OR_MANY.validate_json(message.data)
+            stored = Stored.model_validate_json(message.data)
         except (ValidationError, WrongSubject, ValueError):
             logger.warning("not a stored watermark on %s", message.subject)
             return
-        for stored in said if isinstance(said, list) else [said]:
-            self.keep(workspace, user, stored)
+        self.keep(workspace, user, stored)
         async with self._changed:
             self._changed.notify_all()
 

@@ -1,4 +1,4 @@
-"""Every route × every kind of caller × whose thing it is, against the reviewed table of docs/authorisation.md."""
+"""Z1, Z2: every route × every kind of caller × whose thing it is, against the reviewed table of docs/authorisation.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that a page of another site can make a browser do has an effect: over every route that changes something."""
+"""W2: nothing that a page of another site can make a browser do has an effect: over every route that changes something."""
 
 from __future__ import annotations
 

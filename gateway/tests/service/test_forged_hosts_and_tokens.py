@@ -1,4 +1,4 @@
-"""Requests under foreign names, and tokens that nobody gave out."""
+"""W3, W4: requests under foreign names, and tokens that nobody gave out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No input makes a 500: odd values in every parameter and body of every route."""
+"""B2: no input makes a 500: odd values in every parameter and body of every route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands on every answer of every route, and what no path reaches."""
+"""W5, W6: what stands on every answer of every route, and what no path reaches."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def test_every_event_reaches_the_browser_though_none_follows(door, sender):
 
 @pytest.mark.timeout(400)
 def test_a_slow_reader_costs_no_memory_and_nobody_else_time(door, sender):
-    """Readers that take nothing: the server stops asking for them, and the others hear on."""
+    """O4: readers that take nothing: the server stops asking for them, and the others hear on."""
     import urllib.parse
 
     import psutil

@@ -1,4 +1,4 @@
-"""What the holder of a key tries against others over NATS: none of it takes, forges or hides anything."""
+"""Z4: what the holder of a key tries against others over NATS: none of it takes, forges or hides anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every subject × everybody who connects to NATS, against the reviewed table of docs/authorisation.md."""
+"""Z1, Z4: every subject × everybody who connects to NATS, against the reviewed table of docs/authorisation.md."""
 
 from __future__ import annotations
 

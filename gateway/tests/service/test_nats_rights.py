@@ -1,4 +1,4 @@
-"""Who connects to NATS with a key may speak as that key's user and as nobody else."""
+"""Z4: who connects to NATS with a key may speak as that key's user and as nobody else."""
 
 from __future__ import annotations
 
@@ -156,3 +156,30 @@ async def test_a_hundred_clients_come_in_together(door):
         took = time.perf_counter() - started
         assert all(client.is_connected for client, _ in clients)
     print(f"{100 / took:,.0f} connections/s")
+
+
+async def test_a_key_has_so_many_connections_and_no_more(door):
+    """The setting is 120 here. Another key is not asked, and a place that becomes free is given again."""
+    person = door.new_person()
+    token, other = door.key_of(person), door.key_of(person)
+
+    async def may_come_in(with_token: str) -> bool:
+        url = door.nats.settings.url
+        try:
+            client = await connect(url, token=with_token, allow_reconnect=False, connect_timeout=CONNECT_SECONDS)
+        except (nats.errors.Error, TimeoutError):
+            return False
+        await client.close()
+        return True
+
+    with refused_connections():
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [
+                (await stack.enter_async_context(key_client(door.nats, token, allow_reconnect=False)))[0]
+                for _ in range(120)
+            ]
+            assert not await may_come_in(token)
+            assert await may_come_in(other)
+            assert all(client.is_connected for client in clients)
+            await clients[0].close()
+            await eventually_async(lambda: may_come_in(token), what="the free place is given")

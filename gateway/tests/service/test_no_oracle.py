@@ -1,4 +1,4 @@
-"""Nobody learns that something exists which they may not see: not from ids, lists, counts, texts, streams or times."""
+"""Z3: nobody learns that something exists which they may not see: not from ids, lists, counts, texts, streams or times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rights that end, end: on requests, on open live streams and on NATS connections, at once or (behind the gateway's back) soon."""
+"""Z5: rights that end, end: on requests, on open live streams and on NATS connections, at once or (behind the gateway's back) soon."""
 
 from __future__ import annotations
 

@@ -12,9 +12,8 @@ import pytest
 
 from argus_contracts.envelope import EventMessage
 from argus_contracts.errors import Malformed, NewerVersion, TooLarge, WrongSchemaVersion
-from argus_contracts.events.control import FACTS_OF_ARGUS
 from argus_contracts.quantities import MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES
-from argus_contracts.registry import parse_event, retention_class
+from argus_contracts.registry import FACTS_OF_ARGUS, parse_event, retention_class
 from argus_contracts.subjects import event_subject
 from argus_gateway.posted import Door
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from argus_contracts.envelope import AnyEvent, BatchEvent, Data, Event
+from argus_contracts.envelope import AnyEvent, BatchEvent, Data
 from argus_contracts.quantities import Count, Integer, Json, NonNegative, Short, Text
 
 
@@ -123,8 +123,3 @@ class CostRecorded(AnyEvent):
 
     kind: Literal["cost_recorded"]
     data: CostRecordedData
-
-
-BATCH_KINDS: list[type[Event]] = [
-    BatchStart, EnvSnapshot, BatchHeartbeat, BatchDone, BatchFailed, BatchAborted, CostRecorded,
-]  # fmt: skip

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
-from argus_contracts.envelope import BatchEvent, Data, Event
+from argus_contracts.envelope import BatchEvent, Data
 from argus_contracts.quantities import Count, Short, Text
 
 
@@ -15,6 +15,7 @@ class NoteSavedData(Data):
 
 
 class NoteSaved(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["note_saved"]
     data: NoteSavedData
 
@@ -25,6 +26,7 @@ class StopRequestedData(Data):
 
 
 class StopRequested(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["stop_requested"]
     data: StopRequestedData
 
@@ -36,11 +38,13 @@ class ShareData(Data):
 
 
 class ShareCreated(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["share_created"]
     data: ShareData
 
 
 class ShareRevoked(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["share_revoked"]
     data: ShareData
 
@@ -54,21 +58,25 @@ class RerunData(Data):
 
 
 class RerunRequested(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["rerun_requested"]
     data: RerunData
 
 
 class RerunRefused(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["rerun_refused"]
     data: RerunData
 
 
 class RerunStarted(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["rerun_started"]
     data: RerunData
 
 
 class RerunExpired(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["rerun_expired"]
     data: RerunData
 
@@ -81,6 +89,7 @@ class RunPurgedData(Data):
 class RunPurged(BatchEvent):
     """All traces of the run were erased; this is the tombstone."""
 
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["run_purged"]
     data: RunPurgedData
 
@@ -95,19 +104,6 @@ class RetentionSweptData(Data):
 class RetentionSwept(BatchEvent):
     """Old rows of a kind were dropped. `batch_id` names the sweep."""
 
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["retention_swept"]
     data: RetentionSweptData
-
-
-CONTROL_KINDS: list[type[Event]] = [
-    NoteSaved, StopRequested, ShareCreated, ShareRevoked, RerunRequested, RerunRefused, RerunStarted, RerunExpired,
-    RunPurged, RetentionSwept,
-]  # fmt: skip
-
-FACTS_OF_ARGUS: frozenset[str] = frozenset({
-    "outputs_measured", "note_saved", "stop_requested", "share_created", "share_revoked", "rerun_requested",
-    "rerun_refused", "rerun_started", "rerun_expired", "outputs_deletion_requested", "outputs_deletion_started",
-    "outputs_deletion_progressed", "outputs_deletion_finished", "outputs_deletion_failed", "outputs_deletion_cancelled",
-    "run_purged", "retention_swept", "job_idle_flagged", "job_idle_recovered",
-})  # fmt: skip
-"""Kinds that state a decision of Argus itself. A user's connection may not say them: it would forge a decision."""

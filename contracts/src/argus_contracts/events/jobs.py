@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from argus_contracts.envelope import Data, Event, JobEvent
+from argus_contracts.envelope import Data, JobEvent
 from argus_contracts.quantities import Count, Integer, Json, Metric, MetricKey, NonNegative, Short, Text
 
 
@@ -113,6 +113,7 @@ class JobIdleData(Data):
 class JobIdleFlagged(JobEvent):
     """The GPUs of a job did nothing for longer than the threshold."""
 
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["job_idle_flagged"]
     data: JobIdleData
 
@@ -120,10 +121,6 @@ class JobIdleFlagged(JobEvent):
 class JobIdleRecovered(JobEvent):
     """The GPUs of a flagged job work again."""
 
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["job_idle_recovered"]
     data: JobIdleData
-
-
-JOB_KINDS: list[type[Event]] = [
-    JobSubmitted, JobStart, JobDone, JobFailed, JobAborted, JobCached, JobIdleFlagged, JobIdleRecovered,
-]  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from argus_contracts.envelope import BatchEvent, Data, Event
+from argus_contracts.envelope import BatchEvent, Data
 from argus_contracts.quantities import Count, Json, Short
 
 
@@ -20,6 +20,7 @@ class OutputsMeasuredData(Data):
 class OutputsMeasured(BatchEvent):
     """The output prefix was listed."""
 
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_measured"]
     data: OutputsMeasuredData
 
@@ -49,36 +50,36 @@ class OutputsDeletionData(Data):
 
 
 class OutputsDeletionRequested(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_deletion_requested"]
     data: OutputsDeletionData
 
 
 class OutputsDeletionStarted(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_deletion_started"]
     data: OutputsDeletionData
 
 
 class OutputsDeletionProgressed(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_deletion_progressed"]
     data: OutputsDeletionData
 
 
 class OutputsDeletionFinished(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_deletion_finished"]
     data: OutputsDeletionData
 
 
 class OutputsDeletionFailed(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_deletion_failed"]
     data: OutputsDeletionData
 
 
 class OutputsDeletionCancelled(BatchEvent):
+    OF_ARGUS: ClassVar[bool] = True
     kind: Literal["outputs_deletion_cancelled"]
     data: OutputsDeletionData
-
-
-OUTPUT_KINDS: list[type[Event]] = [
-    OutputsMeasured, ReportPublished, OutputsDeletionRequested, OutputsDeletionStarted, OutputsDeletionProgressed,
-    OutputsDeletionFinished, OutputsDeletionFailed, OutputsDeletionCancelled,
-]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from argus_contracts.envelope import AnyEvent, Data, Event, JobEvent
+from argus_contracts.envelope import AnyEvent, Data, JobEvent
 from argus_contracts.quantities import (
     MAX_METRICS_PER_EVENT,
     Count,
@@ -81,6 +81,3 @@ class LogLine(AnyEvent):
     RETENTION: ClassVar[RetentionClass] = "log_lines"
     kind: Literal["log_line"]
     data: LogLineData
-
-
-TELEMETRY_KINDS: list[type[Event]] = [JobEpoch, ResourceSnapshot, LogLine]

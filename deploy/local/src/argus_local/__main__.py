@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from argus_local.disk import nearly_full
 from argus_local.errors import LocalStackError
 from argus_local.settings import StackSettings, load_settings
 
@@ -108,6 +109,8 @@ def status(as_json: bool) -> None:
                 _say(
                     f"{known['name']:<10} {known['state']:<10} {ready:<10} pid {known['pid']:<8} up {known['up_seconds']} s"
                 )
+            for folder, share in nearly_full(load_settings().data_folders).items():
+                _say(f"the disk of {folder} is {share:.0%} full")
         if not programs:
             sys.exit(3)
         if not all(known["ready"] for known in programs):

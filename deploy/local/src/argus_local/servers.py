@@ -104,10 +104,6 @@ class RunningServer:
             self.process.kill()
             self.process.wait()
 
-    def restart(self, within: float = 60.0) -> None:
-        self.stop()
-        self.start(within)
-
 
 class PostgresServer(RunningServer):
     """A cluster of its own; `cluster.admin_url` connects as superuser."""

@@ -55,6 +55,11 @@ class StackSettings(BaseSettings):
         return self.home / "logs"
 
     @property
+    def data_folders(self) -> list[Path]:
+        """Each may be a disk of its own."""
+        return [self.home, *(self.home / name for name in ("postgres", "nats", "s3"))]
+
+    @property
     def run(self) -> Path:
         """Pids and stamps of this start; nothing in it is worth keeping."""
         return self.home / "run"

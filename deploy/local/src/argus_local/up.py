@@ -13,7 +13,7 @@ from typing import Any
 from argus_local.credentials import Credentials, ensure_admin
 from argus_local.database import create_database
 from argus_local.demo import Demo
-from argus_local.disk import FULL, make_home, require_space
+from argus_local.disk import FULL, DiskWatch, make_home, require_space
 from argus_local.errors import AlreadyRunning, DiskFull, LocalStackError, PortTaken, ServerDidNotStart
 from argus_local.lock import HomeLock
 from argus_local.mend import BrokerWatch
@@ -163,8 +163,11 @@ class Up:
         """Returns never; a killed supervisor is started again with all that it had."""
         assert self.supervisor is not None
         broker = None if self.settings.nats_url else BrokerWatch(stack.nats)
+        disks = DiskWatch(self.settings.data_folders)
         while True:
             time.sleep(0.5)
+            for news in disks.news():
+                self.say(news)
             if news := self.demo.news():
                 self.say(news)
             process = self.supervisor.process

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from argus_local.database import url_for
-from argus_local.disk import make_home, require_space
+from argus_local.disk import DiskWatch, make_home, nearly_full, require_space
 from argus_local.errors import BadSetting, DiskFull, LocalStackError, ProgramMissing
 from argus_local.lock import HomeLock
 from argus_local.nats import INTERNAL_USERS, NatsSettings, issuer_public_key, new_issuer_seed, program
@@ -20,6 +20,22 @@ from argus_local.programs import Stack
 from argus_local.settings import REPOSITORY, StackSettings, load_settings
 from argus_local.state import INTERNAL_PORTS, StackState, load_state, save_state, write_private
 from argus_local.ui import sources_digest
+
+
+def test_a_disk_that_becomes_full_is_told_of_once_an_hour_and_when_it_has_room_again(tmp_path: Path) -> None:
+    """The disk stays as it is; what is called full moves past it."""
+    watch = DiskWatch([tmp_path, tmp_path / "nobody", tmp_path.parent], alarm_share=1.01)
+    assert watch.look(0) == []
+    watch.alarm_share = 0.0
+    (said,) = watch.look(10)
+    assert said.startswith(f"the disk of {tmp_path} is ")
+    assert watch.look(3_600) == []
+    assert len(watch.look(3_611)) == 1
+    watch.alarm_share = 1.01
+    assert watch.look(3_620) == [f"the disk of {tmp_path} has room again"]
+    watch.alarm_share = 0.0
+    assert len(watch.look(3_630)) == 1
+    assert list(nearly_full([tmp_path], 0.0)) == [tmp_path]
 
 
 def test_a_wrong_setting_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

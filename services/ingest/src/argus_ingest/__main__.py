@@ -9,11 +9,12 @@ import sys
 from typing import TypeVar
 
 import uvloop
-from psycopg import AsyncConnection, OperationalError
+from psycopg import Error as DatabaseError
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from argus_ingest.app import run
+from argus_ingest.database import connect
 from argus_ingest.migrate import migrate
 from argus_ingest.redrive import Redriven, redrive
 from argus_ingest.settings import DatabaseSettings, Settings
@@ -45,10 +46,10 @@ def _settings(kind: type[AnySettings]) -> AnySettings:
 
 async def _redrive(settings: DatabaseSettings, codes: list[str], dry_run: bool) -> int:
     try:
-        async with await AsyncConnection.connect(settings.database_url, autocommit=True) as connection:
+        async with await connect(settings.database_url) as connection:
             await migrate(connection)
             outcome = await redrive(connection, codes, dry_run=dry_run)
-    except OperationalError as error:
+    except DatabaseError as error:  # what was redriven before it stays so
         sys.stderr.write(f"argus-ingest: {' '.join(str(error).split())[:300]}\n")
         return 1
     sys.stdout.write(_sentences(outcome, dry_run))

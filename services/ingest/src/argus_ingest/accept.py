@@ -21,7 +21,6 @@ from argus_contracts.errors import (
     TooLarge,
     WrongSubject,
 )
-from argus_contracts.events.control import FACTS_OF_ARGUS
 from argus_contracts.quantities import (
     MAX_DOCUMENTS_PER_BUNDLE,
     MAX_EVENT_BYTES,
@@ -32,7 +31,7 @@ from argus_contracts.quantities import (
     ProducerId,
     RetentionClass,
 )
-from argus_contracts.registry import EVENT_CLASSES, parse_event
+from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, parse_event
 from argus_contracts.subjects import EventSource, parse_event_subject, partition
 from argus_ingest.json_bytes import check_text_and_depth, decode, event_slices, may_be_deep
 from argus_ingest.ranges import Range

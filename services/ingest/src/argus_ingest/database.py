@@ -21,10 +21,28 @@ CHECK_S = 2.0
 _SET_LONGEST_TRANSACTION = (
     "SELECT set_config('transaction_timeout', %s, %s) WHERE current_setting('server_version_num')::int >= 170000"
 )
+_LIMITS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "options": "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s",
+}
+"""A dead peer is noticed within half a minute, and nobody waits for ever for a lock."""
+
+
+async def connect(database_url: str) -> AsyncConnection[Any]:
+    """One connection within the same limits as those of the pool, for what is done once and by hand. Autocommit."""
+    connection = await AsyncConnection.connect(
+        database_url, autocommit=True, application_name="argus-ingest by hand", **_LIMITS
+    )
+    await _bound_transactions(connection)
+    return connection
 
 
 def make_pool(database_url: str) -> AsyncConnectionPool:
-    """Connections that notice a dead peer within half a minute and never wait for ever for a lock. Not opened yet."""
+    """Connections within `_LIMITS`. Not opened yet."""
     return AsyncConnectionPool(
         database_url,
         min_size=1,
@@ -32,15 +50,7 @@ def make_pool(database_url: str) -> AsyncConnectionPool:
         open=False,
         max_waiting=50,
         reconnect_timeout=1,  # its pauses would double without end; who asks for a connection makes it try again
-        kwargs={
-            "application_name": "argus-ingest",
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,
-            "options": "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s",
-        },
+        kwargs={"application_name": "argus-ingest", **_LIMITS},
         configure=_bound_transactions,
         check=_still_good,
     )

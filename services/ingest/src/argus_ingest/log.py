@@ -14,7 +14,7 @@ import zstandard
 from psycopg import AsyncConnection
 
 from argus_contracts.envelope import Stored
-from argus_contracts.errors import NotTheOwner
+from argus_contracts.errors import NotTheOwner, TooManyGaps
 from argus_ingest import ranges
 from argus_ingest.accept import Buried, Incoming
 from argus_ingest.json_bytes import event_slices
@@ -27,6 +27,10 @@ DAYS_AHEAD = 3
 
 MAX_RANGES = 100
 """A watermark names at most so many ranges above the first hole."""
+
+MAX_GAPS = 10_000
+"""In the numbers of one producer and class, which are read and written at each of its appends. The SDK leaves one where it
+drops a piece of 4 MiB of its spool: so many are 40 GB of dropped lines of one run."""
 
 _RECORD_TYPES = (
     "int8", "int8", "int4", "text", "date", "timestamptz", "text", "text", "text", "text", "bytea",
@@ -69,6 +73,7 @@ class LogAppender:
             await self._make_days(connection, received_at)
             buried += await self._refuse_foreigners(connection, incoming)
             received = await self._received(connection, incoming)
+            buried += _refuse_further_gaps(incoming, received)
             fresh = await self._fresh(connection, incoming, received)
             rows: list[tuple[Any, ...]] = []
             first = position
@@ -236,6 +241,30 @@ def _producer_key(message: Incoming) -> ProducerKey | None:
     if message.producer_id is None or message.first_seq is None:
         return None
     return message.source.workspace, message.source.user, message.producer_id, message.retention_class
+
+
+def _refuse_further_gaps(
+    incoming: list[Incoming], received: dict[ProducerKey, tuple[str, list[Range]]]
+) -> list[Buried]:
+    """Takes out of `incoming` what would leave a gap too many. Their senders do not hear that they are dealt with."""
+    if all(len(numbers) + len(incoming) <= MAX_GAPS for _, numbers in received.values()):
+        return []
+    refused: list[Buried] = []
+    kept: list[Incoming] = []
+    known = {key: numbers for key, (_, numbers) in received.items()}
+    for message in incoming:
+        if (key := _producer_key(message)) is not None:
+            assert message.first_seq is not None and message.last_seq is not None
+            after = ranges.add(known[key], (message.first_seq, message.last_seq + 1))
+            if len(after) > max(MAX_GAPS, len(known[key])):  # what fills a gap is welcome at any time
+                reason = TooManyGaps(f"its producer has left {MAX_GAPS} gaps in its numbers already")
+                refused.append(Buried(reason, message.subject, message.raw, message.source))
+                message.n_events = 0
+                continue
+            known[key] = after
+        kept.append(message)
+    incoming[:] = kept
+    return refused
 
 
 def _multirange(numbers: Sequence[Range]) -> str:

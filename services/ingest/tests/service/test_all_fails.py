@@ -1,4 +1,4 @@
-"""Every append fails for a while: few attempts, little work, nothing given up, and it goes on by itself."""
+"""O3: every append fails for a while: few attempts, little work, nothing given up, and it goes on by itself."""
 
 from __future__ import annotations
 

@@ -253,6 +253,31 @@ async def test_killed_in_the_middle_it_neither_loses_nor_doubles(
     assert [event["position"] for event in stored] == list(range(1, len(sent) + 1))
 
 
+async def test_what_it_holds_and_has_not_committed_is_delivered_again(
+    start_service: Start, nats_server: NatsServer, nats: Client, database: Database
+) -> None:
+    """Of a sender that keeps nothing: the broker forgets a message when it is acknowledged, and so not before the commit."""
+    ingest = start_service("argus-ingest", env(nats_server, database))
+    await say(nats, "b1", message(points("b1", 3), None, None))
+    eventually(held_by(database, 3))
+    with database.connect("ingest") as somebody, somebody.transaction():
+        somebody.execute("SELECT next_position FROM log.head FOR UPDATE")
+        await say(nats, "b1", message(points("b1", 4, 3), None, None))
+        eventually(lambda: waits_for_the_log(database), what="ingest has the message, and waits")
+        ingest.kill()
+    ingest.launch()
+    eventually(held_by(database, 7))
+    await drained(nats)
+
+
+def waits_for_the_log(database: Database) -> bool:
+    with database.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'argus-ingest' AND wait_event_type = 'Lock'"
+        ).fetchone()
+    return row is not None and row[0] > 0
+
+
 async def test_two_copies_share_the_work_without_doubling(
     start_service: Start, nats_server: NatsServer, nats: Client, database: Database
 ) -> None:

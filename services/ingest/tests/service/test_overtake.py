@@ -1,4 +1,4 @@
-"""One user floods the stream; what another one says meanwhile is in the log while the flood still waits."""
+"""O2: one user floods the stream; what another one says meanwhile is in the log while the flood still waits."""
 
 from __future__ import annotations
 

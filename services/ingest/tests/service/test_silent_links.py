@@ -26,26 +26,28 @@ async def migrated(database: Database) -> Database:
     return database
 
 
+@pytest.mark.parametrize("whose", ["ingest", "redrive"])
 async def test_a_session_that_is_left_in_the_middle_of_a_pipeline_does_not_keep_the_log_locked(
-    migrated: Database, monkeypatch: pytest.MonkeyPatch
+    migrated: Database, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     """To Postgres it is neither idle nor in a statement: the timeouts of these two never run."""
     monkeypatch.setattr(connections, "LONGEST_TRANSACTION_S", 2)
     pool = connections.make_pool(migrated.ingest_url)
     await pool.open()
     try:
-        forgotten = await pool.getconn()
+        forgotten = await pool.getconn() if whose == "ingest" else await connections.connect(migrated.ingest_url)
         async with await psycopg.AsyncConnection.connect(migrated.ingest_url) as other:
             await other.execute("SET LOCAL lock_timeout = '20s'")
             heads = None
             with contextlib.suppress(psycopg.OperationalError):  # when it hears how it has ended
-                async with forgotten.pipeline():
+                async with forgotten.transaction(), forgotten.pipeline():
                     cursor = await forgotten.execute(SQL["lock_head"])
                     await cursor.fetchone()  # it has the lock, and the pipeline stays open
                     heads = await (await other.execute(SQL["lock_head"])).fetchall()
             assert heads
             assert forgotten.closed
-        await pool.putconn(forgotten)
+        if whose == "ingest":
+            await pool.putconn(forgotten)
     finally:
         await pool.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from argus_contracts.events.control import FACTS_OF_ARGUS
+from argus_contracts.registry import FACTS_OF_ARGUS
 
 Role = Literal["queued", "start", "good_end", "bad_end"]
 Base = Literal["queued", "running", "succeeded", "failed", "aborted", "cached"]

@@ -106,7 +106,7 @@ class Topics:
         """The topics that `event` belongs to."""
         job_id, kind = event.get("job_id"), event["kind"]
         found: list[str] = []
-        if self.dashboard and is_visible and job_id is None and kind not in _TELEMETRY:
+        if self.dashboard and is_visible and job_id is None and kind not in _NO_NEWS:
             found.append("dashboard")
         if batch_id in self.runs and kind not in ("resource_snapshot", "log_line"):
             found.append(self.runs[batch_id])
@@ -121,7 +121,8 @@ class Topics:
         return found
 
 
-_TELEMETRY = frozenset({"job_epoch", "resource_snapshot", "log_line"})
+_NO_NEWS = frozenset({"job_epoch", "resource_snapshot", "log_line", "batch_heartbeat"})
+"""They flow while a run goes on, and change nothing that a list shows. (`topics.ts` of the UI has the same rule.)"""
 _Row = tuple[int, int, str, str, bytes | None]
 
 

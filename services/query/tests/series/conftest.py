@@ -13,6 +13,8 @@ from uuid import UUID
 import pytest
 from psycopg import AsyncConnection
 
+from argus_contracts.queries.common import Viewer
+from argus_contracts.queries.series import GetSeries
 from argus_query.facts import micros
 from argus_query.read_model import Record
 from argus_query.series import SeriesReadModel
@@ -22,29 +24,47 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = itertools.count(1)
 
 
-def _epoch_event(number: int, step: int | None, metrics: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A `job_epoch` as it stands on the wire; `time_us` counts from 2026, `number` makes its id."""
-    moment = START + timedelta(microseconds=more.pop("time_us", number))
-    data = {"metrics": metrics} | ({} if step is None else {"step": step}) | more.pop("data", {})
-    return {
-        "event_id": str(UUID(int=number)), "kind": "job_epoch", "version": 1, "batch_id": "b", "job_id": "j", "attempt": 1,
-        "occurred_at": moment.isoformat().replace("+00:00", "Z"), "data": data,
-    } | more  # fmt: skip
+class Kit:
+    """Events of one job, and what is done with them."""
 
+    @staticmethod
+    def event(number: int, step: int | None, metrics: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """A `job_epoch` as it stands on the wire; `time_us` counts from 2026, `number` makes its id."""
+        moment = START + timedelta(microseconds=more.pop("time_us", number))
+        data = {"metrics": metrics} | ({} if step is None else {"step": step}) | more.pop("data", {})
+        return {
+            "event_id": str(UUID(int=number)), "kind": "job_epoch", "version": 1, "batch_id": "b", "job_id": "j", "attempt": 1,
+            "occurred_at": moment.isoformat().replace("+00:00", "Z"), "data": data,
+        } | more  # fmt: skip
 
-def _record(events: list[dict[str, Any]], retention_class: Any = "metrics") -> Record:
-    times = [micros(event["occurred_at"]) for event in events]
-    return Record(1, "w", "u", events[0]["batch_id"], retention_class, "p", START, events, times)
+    @staticmethod
+    def record(events: list[dict[str, Any]], retention_class: Any = "metrics") -> Record:
+        times = [micros(event["occurred_at"]) for event in events]
+        return Record(1, "w", "u", events[0]["batch_id"], retention_class, "p", START, events, times)
+
+    @staticmethod
+    def ask(**more: Any) -> GetSeries:
+        """A question about the curves of the job."""
+        return GetSeries(viewer=Viewer(user="u"), batch_id="b", job_id="j", **more)
+
+    @staticmethod
+    async def fold(connection: AsyncConnection[Any], model: SeriesReadModel, *records: Record) -> None:
+        async with connection.transaction():
+            await model.fold(connection, records)
+
+    @staticmethod
+    async def maintain(connection: AsyncConnection[Any], model: SeriesReadModel, most: int = 10_000) -> None:
+        """Until nothing is left to do, or so many pieces are done."""
+        for _ in range(most):
+            async with connection.transaction():
+                if not await model.maintain(connection):
+                    return
+        assert most < 10_000, "maintenance does not come to an end"
 
 
 @pytest.fixture(scope="session")
-def epoch_event() -> Callable[..., dict[str, Any]]:
-    return _epoch_event
-
-
-@pytest.fixture(scope="session")
-def record() -> Callable[..., Record]:
-    return _record
+def kit() -> Kit:
+    return Kit()
 
 
 @asynccontextmanager

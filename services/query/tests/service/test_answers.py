@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from psycopg import errors
 
 from argus_query.answers import MAX_ANSWER_BYTES, Answers, new_pool
 from argus_testkit import Database
@@ -222,9 +223,8 @@ async def test_a_replay_in_small_steps_gives_every_event_once(live: Any, log: An
     assert len(page["events"]) == 6 * 12
     both = await ask("replay", topics=["dashboard", "batch:b1"], since=since - 26, limit=5000)
     assert {(e["topic"], e["kind"]) for e in both["events"]} == {
-        ("batch:b1", "job_epoch"), ("batch:b1", "batch_heartbeat"), ("dashboard", "batch_heartbeat"),
-        ("dashboard", "batch_start"),
-    }  # fmt: skip
+        ("batch:b1", "job_epoch"), ("batch:b1", "batch_heartbeat"), ("dashboard", "batch_start"),
+    }, "that a run lives is no news for a list"  # fmt: skip
     assert (await ask("replay", topics=["batch:b1"], since=since + 1))["reset"]
     ahead = log.append([event("batch_heartbeat", "b1", at=99)])  # in the log, not projected
     answer = await ask("replay", topics=["batch:b1"], since=ahead)
@@ -319,3 +319,17 @@ async def test_more_questions_than_connections_are_refused_in_time_and_the_next_
         codes = await asyncio.gather(*[ask.problem("list_runs") for _ in range(6)])
         assert set(codes) == {"unavailable"}
     assert (await ask("list_runs"))["items"] == []
+
+
+async def test_no_answer_keeps_the_database_for_long_or_changes_it(database: Database) -> None:
+    """O5: by the settings of the connections that answers are made with."""
+    pool = new_pool(database.query_url, 1)
+    await pool.open()
+    try:
+        with pytest.raises(errors.QueryCanceled):
+            async with pool.connection() as connection:
+                await connection.execute("SELECT pg_sleep(60)")
+        async with pool.connection() as connection, connection.transaction():
+            assert await (await connection.execute("SHOW transaction_read_only")).fetchone() == ("on",)
+    finally:
+        await pool.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,12 @@ class SmallVolume:
                     filler.write(b"\0")
             except OSError:
                 pass
+
+    def fill_to(self, share: float) -> None:
+        """So much of it is used, where less was."""
+        total, used, _ = shutil.disk_usage(self.folder)
+        with self._filler.open("ab") as filler:
+            filler.write(bytes(max(0, int(total * share) - used)))
 
     def free(self) -> None:
         """There is space again."""

@@ -14,18 +14,21 @@ T = TypeVar("T")
 WITHIN_S = 60.0
 """A safety net and no promise: whoever waits for less says so, and why."""
 _PAUSE_SECONDS = 0.02
-_NOT_YET = (AssertionError, OSError, httpx.TransportError)
+_NOT_YET = (AssertionError, OSError, httpx.HTTPError)
 
 
 class NeverHappened(AssertionError):
     """The condition was still false at the deadline; the message has its last answer or error."""
 
 
-def eventually(predicate: Callable[[], T], within: float = WITHIN_S, what: str = "") -> T:
-    """The first truthy answer of `predicate`. An AssertionError or a failed connection inside counts as "not yet".
+def eventually(
+    predicate: Callable[[], T], within: float = WITHIN_S, what: str = "", every: float = _PAUSE_SECONDS
+) -> T:
+    """The first truthy answer of `predicate`. An AssertionError, a failed connection or a refused request inside counts as
+    "not yet".
 
     within: seconds; it is asked at least once after them, however long this process stood still meanwhile. what: a few
-    words for the message when it never happens.
+    words for the message when it never happens. every: seconds between two looks.
     """
     deadline, last = time.monotonic() + within, None
     while True:
@@ -38,7 +41,7 @@ def eventually(predicate: Callable[[], T], within: float = WITHIN_S, what: str =
             last = error
         if late:
             raise _never(predicate, within, what, last)
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(every)
 
 
 async def eventually_async(predicate: Callable[[], Awaitable[T] | T], within: float = WITHIN_S, what: str = "") -> T:

@@ -7,7 +7,7 @@ import type { JobAnswer, JobDetail } from '@/api/types'
 import { jobQuery } from '@/features/run/runQuery'
 import { askAgain } from '@/shared/asking'
 import { useLiveTopic } from '@/shared/live/useLive'
-import { isLifecycle, jobTopic } from '@/shared/live/topics'
+import { isNews, jobTopic } from '@/shared/live/topics'
 import { isEnded } from '@/shared/status'
 import { usePaced, useThrottled } from '@/shared/throttle'
 
@@ -57,7 +57,7 @@ export function useJob(batchId: Ref<string>, jobId: Ref<string>, on: { events: (
     events: (events) => {
       arrived.push(...events)
       show()
-      if (events.some((event) => isLifecycle(event.kind))) refresh()
+      if (events.some((event) => isNews(event.kind))) refresh()
       on.events(events)
     },
     reset: () => {

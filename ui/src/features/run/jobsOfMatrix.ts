@@ -1,5 +1,5 @@
 import type { JobMatrix, JobSummary } from '@/api/types'
-import { emptyJob } from '@/features/job/foldJob'
+import { emptyJob } from './foldSummary'
 
 /** The rows that an answer's columns make; what a matrix does not show is as if unknown. */
 export function jobsOfMatrix(batchId: string, matrix: JobMatrix): JobSummary[] {

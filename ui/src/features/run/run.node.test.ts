@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest'
 
 import type { LiveEvent } from '@/api/live'
 import type { JobSummary } from '@/api/types'
-import { foldSummary, livePoint, lossKey } from '@/features/job/foldJob'
+import { livePoint } from '@/features/job/foldJob'
 
 import { clockNotice } from './clockNotice'
+import { foldSummary, lossKey } from './foldSummary'
 import { bestAndWorst, jobMatrix } from './jobMatrix'
 import { jobsOfMatrix } from './jobsOfMatrix'
 import { matrixLayout, nextPlace } from './matrixLayout'
@@ -124,6 +125,13 @@ describe('rows and events', () => {
 })
 
 describe('what an event changes at once', () => {
+  it('a point: progress as the server counts it, so that a bar never steps back', () => {
+    const after = (known: Partial<JobSummary>, data: Record<string, unknown>) => foldSummary(job('j', known), event('job_epoch', { metrics: {}, ...data })).progress
+    expect(after({ n_epochs_expected: 10 }, { epoch: 0 })).toBe(0.1)
+    expect(after({ n_epochs_expected: 10, epoch: 3, progress: 0.4 }, { epoch: 4 })).toBe(0.5)
+    expect(after({ n_epochs_expected: 10, epoch: 3, progress: 0.3 }, { epoch: 4 })).toBe(0.4)
+    expect(after({ n_epochs_expected: 10, n_steps_expected: 100 }, { epoch: 1, step: 5 })).toBe(0.05)
+  })
   it('a point: loss, progress, ETA, sparkline', () => {
     const next = foldSummary(job('j', { n_epochs_expected: 10 }), event('job_epoch', { epoch: 4, metrics: { train_loss: 0.5, val_loss: 'NaN' } }))
     expect(next).toMatchObject({ epoch: 4, progress: 0.4, elapsed_s: 60, eta_s: 90, loss_key: 'val_loss', loss: 'NaN', train_loss: 0.5 })

@@ -5,7 +5,7 @@ import { answer, useApi } from '@/api/client'
 import type { LiveEvent } from '@/api/live'
 import { ApiError } from '@/api/problem'
 import type { JobSummary } from '@/api/types'
-import { batchTopic, isLifecycle } from '@/shared/live/topics'
+import { batchTopic, isNews } from '@/shared/live/topics'
 import { useLiveTopic } from '@/shared/live/useLive'
 import { usePaced } from '@/shared/throttle'
 
@@ -130,8 +130,8 @@ export function useJobs(batchId: Ref<string>, isThere: Ref<boolean>, onlyTiles: 
     recent.push(...events)
     arrived.push(...events)
     show()
-    if (events.some((event) => event.job_id === null && isLifecycle(event.kind))) schedule(SOON_MS)
-    else if (events.some((event) => isLifecycle(event.kind))) schedule(LATER_MS)
+    if (events.some((event) => event.job_id === null && isNews(event.kind))) schedule(SOON_MS)
+    else if (events.some((event) => isNews(event.kind))) schedule(LATER_MS)
   }
 
   watch(batchId, () => {

@@ -5,7 +5,7 @@ import { useApi } from '@/api/client'
 import type { RunAnswer } from '@/api/types'
 import { askAgain } from '@/shared/asking'
 import { useLiveTopic } from '@/shared/live/useLive'
-import { batchTopic, isLifecycle } from '@/shared/live/topics'
+import { batchTopic, isNews } from '@/shared/live/topics'
 import { isEnded } from '@/shared/status'
 import { useThrottled } from '@/shared/throttle'
 
@@ -26,7 +26,7 @@ export function useRun(batchId: Ref<string>) {
   const refresh = useThrottled(() => void queries.invalidateQueries({ queryKey: ['run', batchId.value] }), REFRESH_MS)
   useLiveTopic(computed(() => batchTopic(batchId.value)), computed(() => query.data.value?.position ?? null), {
     events: (events) => {
-      if (events.some((event) => isLifecycle(event.kind))) refresh()
+      if (events.some((event) => isNews(event.kind))) refresh()
     },
     reset: refresh,
   })

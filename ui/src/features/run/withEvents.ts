@@ -1,6 +1,6 @@
 import type { LiveEvent } from '@/api/live'
 import type { JobSummary } from '@/api/types'
-import { foldSummary, newJob } from '@/features/job/foldJob'
+import { foldSummary, newJob } from './foldSummary'
 
 import { compareNaturally } from './jobMatrix'
 

@@ -1,6 +1,6 @@
 import type { EventsFrame } from '@/api/live'
 
-import type { LiveState } from './liveHub'
+import type { LiveState } from './health'
 
 export interface TopicFrom { topic: string; through: number | null }
 export interface PeerTopics { tab: string; topics: TopicFrom[] }

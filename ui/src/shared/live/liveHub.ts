@@ -2,12 +2,10 @@ import { shallowRef, type ShallowRef } from 'vue'
 
 import type { EventsFrame } from '@/api/live'
 
+import type { LiveHealth, LiveState } from './health'
 import { createLeadership, type Leadership, type PeerTopics } from './leadership'
 import { route, startOf, type Subscription } from './routing'
 import { openStream } from './stream'
-
-export type LiveState = 'idle' | 'connecting' | 'live' | 'behind' | 'reconnecting' | 'offline'
-export interface LiveHealth { state: LiveState; lagSeconds: number; since: number }
 
 export interface LiveHub {
   health: ShallowRef<LiveHealth>

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { parseEvents, type LiveEvent } from '@/api/live'
 
 import { route, startOf, type Subscription } from './routing'
-import { topicNames } from './topics'
+import { isNews, topicNames } from './topics'
 
 const event = (position: number, over: Partial<LiveEvent> = {}): LiveEvent => ({
   position, kind: 'job_epoch', batch_id: 'b', job_id: 'j', attempt: 1, occurred_at: '2026-11-21T00:00:00Z', data: {}, ...over,
@@ -41,7 +41,15 @@ describe('routing of the one stream', () => {
     expect(topicNames('log:b', event(1, { kind: 'log_line', batch_id: 'c' }))).toBe(false)
     expect(topicNames('log:b', event(1))).toBe(false)
     expect(topicNames('dashboard', event(1))).toBe(false)
-    expect(topicNames('dashboard', event(1, { kind: 'job_done' }))).toBe(true)
+    expect(topicNames('dashboard', event(1, { kind: 'job_done' }))).toBe(false)
+    expect(topicNames('dashboard', event(1, { job_id: null, kind: 'batch_done' }))).toBe(true)
+    expect(topicNames('dashboard', event(1, { job_id: null, kind: 'resource_snapshot' }))).toBe(false)
+    expect(topicNames('dashboard', event(1, { job_id: null, kind: 'batch_heartbeat' }))).toBe(false)
+  })
+
+  it('takes a kind that it does not know for news', () => {
+    expect(['job_done', 'a_kind_of_tomorrow'].map(isNews)).toEqual([true, true])
+    expect(['job_epoch', 'log_line', 'resource_snapshot', 'batch_heartbeat'].map(isNews)).toEqual([false, false, false, false])
   })
 
   it('survives a frame that is not one', () => {

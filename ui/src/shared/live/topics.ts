@@ -1,11 +1,10 @@
 import type { LiveEvent } from '@/api/live'
 
-const LIFECYCLE = new Set([
-  'batch_start', 'batch_done', 'batch_failed', 'batch_aborted', 'env_snapshot', 'stop_requested', 'run_purged',
-  'job_submitted', 'job_start', 'job_done', 'job_failed', 'job_aborted', 'job_cached', 'job_idle_flagged', 'job_idle_recovered',
-])
+/** What flows while a run goes on; pages fold it by themselves. */
+const NO_NEWS = new Set(['job_epoch', 'resource_snapshot', 'log_line', 'batch_heartbeat'])
 
-export const isLifecycle = (kind: string): boolean => LIFECYCLE.has(kind)
+/** Whether the server's answers may be others now. So it is after a kind that this page does not know. */
+export const isNews = (kind: string): boolean => !NO_NEWS.has(kind)
 
 export const batchTopic = (batchId: string): string => `batch:${batchId}`
 /** The lines of a run and of all its jobs. */
@@ -14,7 +13,7 @@ export const jobTopic = (batchId: string, jobId: string): string => `job:${batch
 
 /** Whether `topic` names this event. The same rule as the server's, so that one stream can feed several pages. */
 export function topicNames(topic: string, event: LiveEvent): boolean {
-  if (topic === 'dashboard') return isLifecycle(event.kind)
+  if (topic === 'dashboard') return event.job_id === null && isNews(event.kind)
   if (topic.startsWith('batch:')) {
     return topic === batchTopic(event.batch_id) && event.kind !== 'log_line' && event.kind !== 'resource_snapshot'
   }

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from argus_testkit.faults.payloads import Seen, seen_event
+from argus_testkit.pages import positions
 from argus_testkit.stack import LocalStack
 from argus_testkit.waiting import eventually
 
@@ -36,7 +37,8 @@ class LiveCapture:
         """What the badge of the page said, without repeats: `live`, `behind`, `unavailable`."""
         self.resets = 0
         self.connections = 0
-        self.cursor: int = eventually(lambda: (_projected(stack),), what="the gateway answers")[0]
+        with stack.client() as client:
+            self.cursor: int = eventually(lambda: positions(client), what="the gateway answers").projected
         """The client's `Last-Event-ID`."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-capture", daemon=True)
@@ -81,13 +83,6 @@ class LiveCapture:
                     self.cursor = cursor
                 if self._ended.is_set():
                     return
-
-
-def _projected(stack: LocalStack) -> int:
-    with stack.client() as client:
-        answer = client.get("/api/position")
-    assert answer.status_code == 200, answer.text
-    return answer.json()["projected"]
 
 
 def _frames(lines: Iterator[str]) -> Iterator[tuple[str, int | None, Any]]:

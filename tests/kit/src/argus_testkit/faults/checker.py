@@ -26,7 +26,6 @@ import httpx
 from argus_testkit.faults.capture import LiveCapture, wait_for_cursor
 from argus_testkit.faults.ledger import Said
 from argus_testkit.faults.observe import (
-    counts_of,
     dead_letters,
     in_the_log,
     lines_of,
@@ -35,6 +34,7 @@ from argus_testkit.faults.observe import (
 )
 from argus_testkit.faults.payloads import LINE, POINT, Key, Seen
 from argus_testkit.faults.watch import Watch
+from argus_testkit.pages import counts_of
 from argus_testkit.stack import LocalStack
 
 MAX_RSS_BYTES = 400_000_000
@@ -182,7 +182,8 @@ def _check_pages(stack: LocalStack, said: Said, wanted: dict[Key, int], verdict:
 def _check_counts(
     client: httpx.Client, batch_id: str, job_id: str, wanted: tuple[int, int, int], verdict: Verdict
 ) -> None:
-    counts = counts_of(client, batch_id, job_id)
+    counted = counts_of(client, batch_id, job_id)
+    counts = counted.points.get("value", 0), counted.points.get("checksum", 0), counted.lines
     if counts != wanted:
         words = f"the page of {batch_id}/{job_id} counts (value, checksum, lines) {counts}, not {wanted}"
         verdict.troubles.append(words)

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -23,8 +22,8 @@ import psutil
 import argus
 from argus_testkit.faults.observe import log_end
 from argus_testkit.faults.watch import Watch
+from argus_testkit.pages import await_projected, counts_of
 from argus_testkit.stack import LocalStack
-from argus_testkit.waiting import NeverHappened
 
 N_JOBS = 2
 LINES_PER_EPOCH = 20
@@ -116,9 +115,9 @@ def flood(
             [sys.executable, "-m", "argus.cli", "sync", "--timeout", str(within)], env=environment, check=True,
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        stored = _until_projected(stack, client, told, ended + within)
+        await_projected(client, log_end(stack), ended + within - time.monotonic())
         return Flooded(
-            told, carried / max(one.seconds for one in told), time.monotonic() - ended, **stored, answers_s=answers,
+            told, carried / max(one.seconds for one in told), time.monotonic() - ended, **_shown(client, told), answers_s=answers,
             rss_bytes={**watch.peak_rss, **{f"sender {one.batch_id}": one.rss_bytes for one in told}},
         )  # fmt: skip
 
@@ -149,28 +148,17 @@ def _ask(client: httpx.Client) -> float:
     return time.monotonic() - began
 
 
-def _until_projected(stack: LocalStack, client: httpx.Client, told: list[Told], deadline: float) -> dict[str, Any]:
-    """The read models stand at the end of the log: what the pages say then."""
-    while True:
-        with stack.database() as database:
-            row = database.execute(
-                "SELECT next_position - 1 - position FROM log.head, read.projection_positions WHERE name = 'live'"
-            ).fetchone()
-        if row is not None and row[0] == 0:
-            break
-        if time.monotonic() > deadline:
-            raise NeverHappened(f"{row[0] if row else 'all'} events are not projected yet")
-        time.sleep(0.2)
+def _shown(client: httpx.Client, told: list[Told]) -> dict[str, int]:
+    """What the pages say, beside what was told to them."""
     points_lost = jobs_not_ended = stored = dropped = 0
     for one in told:
         run = client.get(f"/api/batches/{one.batch_id}").raise_for_status().json()
         dropped += run["run"]["dropped"].get("log_lines", 0)
         for n in range(N_JOBS):
-            job = client.get(f"/api/batches/{one.batch_id}/jobs/job-{n}").raise_for_status().json()["job"]
-            points = {series["key"]: series["n_points"] for series in job["series"] if series["family"] == "metric"}
-            points_lost += abs(one.epochs - points.get("loss", 0))
-            jobs_not_ended += job["status"] != "succeeded"
-            stored += job["n_log_lines"]
+            job = counts_of(client, one.batch_id, f"job-{n}")
+            points_lost += abs(one.epochs - job.points.get("loss", 0))
+            jobs_not_ended += job.status != "succeeded"
+            stored += job.lines
     return {
         "points_lost": points_lost, "jobs_not_ended": jobs_not_ended, "lines_stored": stored, "lines_dropped": dropped
     }  # fmt: skip

@@ -14,6 +14,7 @@ import zstandard
 
 from argus_testkit.faults.payloads import DAMAGED, POINT, Key, Seen, point_crc, seen_event, seen_line
 from argus_testkit.faults.scale import pick
+from argus_testkit.pages import positions
 from argus_testkit.stack import LocalStack
 from argus_testkit.waiting import NeverHappened
 
@@ -80,16 +81,6 @@ def lines_of(client: httpx.Client, batch_id: str, job_id: str) -> list[Seen]:
     return [seen for seen in found if seen is not None]
 
 
-def counts_of(client: httpx.Client, batch_id: str, job_id: str) -> tuple[int, int, int]:
-    """What the job's page says: points of `value`, points of `checksum`, log lines."""
-    answer = client.get(f"/api/batches/{batch_id}/jobs/{job_id}")
-    if answer.status_code == 404:
-        return 0, 0, 0
-    job = answer.raise_for_status().json()["job"]
-    points = {series["key"]: series["n_points"] for series in job["series"] if series["family"] == "metric"}
-    return points.get("value", 0), points.get("checksum", 0), job["n_log_lines"]
-
-
 def settle(stack: LocalStack, within: float = 300.0) -> float:
     """Everything is at rest: no message in the broker, everything projected, for a few seconds. Answers after how many
     seconds the rest began. `NeverHappened` says what still moved."""
@@ -118,9 +109,8 @@ def settle(stack: LocalStack, within: float = 300.0) -> float:
 
 def _state(stack: LocalStack, client: httpx.Client) -> tuple[int, int, int]:
     """Messages in the broker, end of the log, what is projected."""
-    streams = stream_state(stack)
-    position = client.get("/api/position").raise_for_status().json()
-    return streams["messages"], position["log"], position["projected"]
+    now = positions(client)
+    return stream_state(stack)["messages"], now.log, now.projected
 
 
 def stream_state(stack: LocalStack) -> dict[str, Any]:
