@@ -64,6 +64,7 @@ class Incoming:
     indexes, seqs: of the acceptable events, their places in the document and their numbers (none with a foreign sender).
     first_seq, last_seq: the range that the whole document covers, refused events included.
     whole: no event of it could even be looked at; `buried` is the document.
+    bundled: it came beside others in one message.
     """
 
     subject: str
@@ -80,6 +81,7 @@ class Incoming:
     payload: bytes
     buried: list[Buried] = field(default_factory=list[Buried])
     whole: bool = False
+    bundled: bool = False
 
     def events(self) -> list[dict[str, Any]]:
         return orjson.loads(self.payload)["events"] if self.n_events else []
@@ -116,7 +118,11 @@ def accept(subject: str, raw: bytes) -> list[Incoming | Buried]:
         return [Buried(TooLarge(reason), subject, raw, source)]
     has_odd_lines = len(documents) <= raw.count(BETWEEN_DOCUMENTS) < MAX_DOCUMENTS_PER_BUNDLE
     judge = _judge_lines if has_odd_lines else _judge_alone
-    return [judged for document in documents for judged in judge(subject, source, document)]
+    arrived = [judged for document in documents for judged in judge(subject, source, document)]
+    for one in arrived:
+        if isinstance(one, Incoming):
+            one.bundled = True
+    return arrived
 
 
 def _judge_alone(subject: str, source: EventSource, document: bytes) -> list[Incoming | Buried]:

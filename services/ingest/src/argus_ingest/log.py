@@ -48,7 +48,9 @@ class Appended:
     n_buried: int
     last_position: int
     stored: dict[tuple[str, str], list[Stored]]
-    """Watermarks to publish, by (workspace, user)."""
+    """Watermarks to publish one by one, by (workspace, user)."""
+    stored_in_bundles: dict[tuple[str, str], list[Stored]]
+    """The same of producers that were heard in bundles only: these understand lists."""
 
 
 class LogAppender:
@@ -98,7 +100,12 @@ class LogAppender:
                     await cursor.executemany(SQL["bury"], [_grave(letter) for letter in buried])
         n_new = position - first
         n_offered = sum(message.n_events for message in incoming)
-        return Appended(n_new, n_offered - n_new, len(buried), position - 1, _watermarks(received))
+        alone = {_producer_key(message) for message in incoming if not message.bundled}
+        return Appended(
+            n_new, n_offered - n_new, len(buried), position - 1,
+            stored=_watermarks({key: known for key, known in received.items() if key in alone}),
+            stored_in_bundles=_watermarks({key: known for key, known in received.items() if key not in alone}),
+        )  # fmt: skip
 
     def forget(self) -> None:
         """Nothing that was learned about the tables is trusted any more (after an error, or a restored database)."""

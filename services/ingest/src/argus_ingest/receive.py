@@ -150,13 +150,19 @@ class Receiver:
 
     async def _publish_watermarks(self, client: Client, appended: Appended) -> None:
         """Tells senders what they need not keep. One that is lost heals: the sender sends again, and hears again."""
-        for (workspace, user), marks in appended.stored.items():
-            subject = stored_subject(workspace, user)
-            for message in _watermark_messages(marks):
-                try:
-                    await client.publish(subject, message)
-                except NatsError as error:
-                    logger.info("watermarks were not published: %s", _one_line(error))
+        said = [
+            *(
+                (whose, mark.model_dump_json(by_alias=True).encode())
+                for whose, marks in appended.stored.items()
+                for mark in marks
+            ),
+            *((whose, message) for whose, marks in appended.stored_in_bundles.items() for message in _lists_of(marks)),
+        ]
+        for (workspace, user), message in said:
+            try:
+                await client.publish(stored_subject(workspace, user), message)
+            except NatsError as error:
+                logger.info("watermarks were not published: %s", _one_line(error))
 
 
 def _commit_of(messages: Sequence[tuple[str, bytes]]) -> tuple[int, list[Incoming | Buried]]:
@@ -169,7 +175,7 @@ def _commit_of(messages: Sequence[tuple[str, bytes]]) -> tuple[int, list[Incomin
     return len(messages), arrived
 
 
-def _watermark_messages(marks: Sequence[Stored]) -> Iterator[bytes]:
+def _lists_of(marks: Sequence[Stored]) -> Iterator[bytes]:
     """One by itself is an object, several are lists."""
     if len(marks) == 1:
         yield marks[0].model_dump_json(by_alias=True).encode()

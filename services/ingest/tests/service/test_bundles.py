@@ -98,6 +98,24 @@ async def test_every_document_of_a_bundle_is_in_the_log_in_its_order(
     assert letters(database) == []
 
 
+async def test_who_sends_no_bundles_hears_no_lists(ingest: ServiceProcess, nats: Client, database: Database) -> None:
+    """An SDK of before bundles does not understand them, and would say everything again, for ever."""
+    heard = await nats.subscribe(stored_subject("lab", "ada"))
+    ingest.pause()
+    for n in range(5):
+        await say(nats, a_document(f"alone-{n}"), event_subject("lab", "ada", f"alone-{n}"))
+        await say(nats, bundle(a_document(f"beside-{n}"), a_document(f"both-{n}"), a_document(f"more-{n}")))
+        await say(nats, a_document(f"both-{n}", 2))
+    ingest.resume()
+    await drained(nats)
+    marks = await marks_of(heard, 20)
+    told_alone = {mark["producer_id"] for mark in marks if isinstance(mark, dict)}
+    assert told_alone >= {f"p-{name}-{n}" for name in ("alone", "both") for n in range(5)}
+    in_lists = {mark["producer_id"] for one in marks if isinstance(one, list) for mark in one}
+    assert not in_lists & {f"p-alone-{n}" for n in range(5)}
+    assert in_lists
+
+
 async def test_what_is_said_again_in_other_bundles_is_in_the_log_once(
     ingest: ServiceProcess, nats: Client, database: Database
 ) -> None:

@@ -42,7 +42,11 @@ def told(judged: list[Incoming | Buried]) -> list[Any]:
     return [
         letter(one)
         if isinstance(one, Buried)
-        else {field.name: getattr(one, field.name) for field in dataclasses.fields(one) if field.name != "buried"}
+        else {
+            field.name: getattr(one, field.name)
+            for field in dataclasses.fields(one)
+            if field.name not in ("buried", "bundled")
+        }
         | {"buried": [letter(buried) for buried in one.buried]}
         for one in judged
     ]
