@@ -9,16 +9,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
 
 from argus_contracts.queries.common import Viewer
-from argus_contracts.queries.series import GetSeries
+from argus_contracts.queries.series import GetSeries, Series, SeriesAnswer
 from argus_contracts.upcasters import upcast_reporter_event
 from argus_query.read_model import Record
-from argus_query.series import SeriesReadModel, read_metric_summaries, read_series
+from argus_query.series import SeriesReadModel, read_metric_summaries, read_series, series_answer
 from argus_query.series.maintenance import MANY_BLOCKS, MANY_LAYERS, tidy
 from argus_query.series.reads import SHARED_POINTS
 from argus_query.series.thinning import thin
@@ -45,6 +46,14 @@ async def maintain(connection: AsyncConnection[Any], model: SeriesReadModel, mos
             if not await model.maintain(connection):
                 return
     assert most < 10_000, "maintenance does not come to an end"
+
+
+async def drawn(connection: Any, question: GetSeries) -> list[Series]:
+    """What `read_series` answers, by the contract: every answer of these tests is a valid one, with nothing left out."""
+    said = series_answer(question, 1, await read_series(connection, question))
+    answer = SeriesAnswer.model_validate_json(said, strict=True)
+    assert answer.model_dump(mode="json", exclude_unset=True) == orjson.loads(said)
+    return answer.series
 
 
 def random_events(chance: random.Random, epoch_event: Callable[..., Any]) -> list[dict[str, Any]]:
@@ -89,7 +98,7 @@ async def everything(connection: AsyncConnection[Any]) -> list[Any]:
         ask(max_points=50, first=10, last=1_000),
         ask(max_points=50, x="time", first=1767225600000 + 900, last=1767225600000 + 600_000),
     ]
-    answers: list[Any] = [await read_series(connection, question) for question in questions]
+    answers: list[Any] = [await drawn(connection, question) for question in questions]
     return [*answers, await read_metric_summaries(connection, "b", "j")]
 
 
@@ -137,19 +146,19 @@ def test_answers_are_those_of_the_points(
 
     async def inside(connection: AsyncConnection[Any]) -> None:
         await fold(connection, SeriesReadModel(), record(events))
-        (val, loss) = await read_series(connection, ask(max_points=1000))
+        (val, loss) = await drawn(connection, ask(max_points=1000))
         assert (val.key, val.step, val.value, val.bucketed) == ("val_loss", [0, 1, 2], [0.0, 1.0, 2.0], False)
         assert loss.bucketed and loss.n_points == 3_000 and len(loss.step) == 750  # 4 steps in each
         assert (loss.step[1], loss.value[1], loss.min[1], loss.max[1], loss.last[1]) == (7, 2.75, 2.0, 3.5, 3.5)
         assert [(odd.step, odd.value) for odd in loss.not_finite] == [(1_500, "NaN")]
         assert loss.value[375] == (750.5 + 751 + 751.5) / 3 and loss.time_ms[0] == 1767225600000 + 3_000
-        (by_step,) = await read_series(connection, ask(keys=["loss"], first=1_499.5, last=1_502))
+        (by_step,) = await drawn(connection, ask(keys=["loss"], first=1_499.5, last=1_502))
         assert (by_step.step, by_step.value) == ([1_500, 1_501, 1_502], [None, 750.5, 751.0])
-        (by_time,) = await read_series(
+        (by_time,) = await drawn(
             connection, ask(keys=["loss"], x="time", first=1767225600000 + 1_000, last=1767225600000 + 2_000)
         )
         assert by_time.step == [1, 2]
-        assert await read_series(connection, ask(keys=["unheard of"])) == []
+        assert await drawn(connection, ask(keys=["unheard of"])) == []
 
     in_fresh_tables(inside)
 
@@ -176,14 +185,14 @@ def test_few_points_of_a_long_curve_come_at_the_first_look(
         await maintain(connection, model)
         monkeypatch.setattr("argus_query.series.reads.thin", counted)
         for first in range(0, 20_000, 5_000):
-            (curve,) = await read_series(connection, ask(first=first, last=first + 4_999, max_points=5_000))
+            (curve,) = await drawn(connection, ask(first=first, last=first + 4_999, max_points=5_000))
             assert curve.value == [n / 3 for n in range(first, first + 5_000)]
         assert n_looks == 4
-        (half,) = await read_series(connection, ask(first=5_000, last=14_999, max_points=10_000))
+        (half,) = await drawn(connection, ask(first=5_000, last=14_999, max_points=10_000))
         assert n_looks == 5
         assert half.value == [n / 3 for n in range(5_000, 15_000)]
         assert len(half.model_dump_json()) < 50 * 10_000
-        (whole,) = await read_series(connection, ask(max_points=10_000))
+        (whole,) = await drawn(connection, ask(max_points=10_000))
         assert (whole.bucketed, whole.n_points, len(whole.step)) == (True, 20_000, 5_000)
 
     in_fresh_tables(inside)
@@ -210,7 +219,7 @@ def test_snapshots_become_curves_of_the_machine(
         assert {s.family for s in summaries.values()} == {"system"}
         assert summaries["cpu_pct"].last_step == 1767225607
         question = GetSeries(viewer=Viewer(user="u"), batch_id="b", job_id="", keys=["gpu.util_pct"])
-        assert [series.value for series in await read_series(connection, question)] == [[20.0]]
+        assert [series.value for series in await drawn(connection, question)] == [[20.0]]
 
     in_fresh_tables(inside)
 
@@ -221,10 +230,10 @@ def test_without_a_loss_the_first_metric_is_shown_and_losses_come_first(
     async def inside(connection: AsyncConnection[Any]) -> None:
         model = SeriesReadModel()
         await fold(connection, model, record([epoch_event(1, 1, {"recall": 1, "accuracy": 1})]))
-        assert [s.key for s in await read_series(connection, ask())] == ["accuracy"]
+        assert [s.key for s in await drawn(connection, ask())] == ["accuracy"]
         keys = dict.fromkeys(["loss", "val_loss", "train_loss", "aux_Loss", "z_loss"], 1.0)
         await fold(connection, model, record([epoch_event(2, 1, keys)]))
-        assert [s.key for s in await read_series(connection, ask())] == ["val_loss", "train_loss", "loss", "aux_Loss"]
+        assert [s.key for s in await drawn(connection, ask())] == ["val_loss", "train_loss", "loss", "aux_Loss"]
 
     in_fresh_tables(inside)
 
@@ -316,7 +325,7 @@ def test_events_of_the_older_reporter_become_points(
 
     async def inside(connection: AsyncConnection[Any]) -> None:
         await fold(connection, SeriesReadModel(), record(events))
-        val, train = await read_series(connection, ask())
+        val, train = await drawn(connection, ask())
         assert (val.key, val.step, val.value) == ("val_loss", [3, 3], [0.25, 0.25])
         assert (train.value, [odd.value for odd in train.not_finite]) == ([None, None], ["NaN", "NaN"])
         summaries = await read_metric_summaries(connection, "b", "j")
@@ -342,7 +351,7 @@ def test_odd_steps_stay_right_and_packed(
         for at in range(0, n_points, 1_000):
             await fold(connection, model, record([epoch_event(n, step_of(n), {"x": n}) for n in range(at, at + 1_000)]))
             await maintain(connection, model)
-        (curve,) = await read_series(connection, ask(max_points=16))
+        (curve,) = await drawn(connection, ask(max_points=16))
         steps = [step_of(n) for n in range(n_points)]
         width = next(2**k for k in range(60) if len({step // 2**k for step in steps}) <= 16)
         buckets: dict[int, list[int]] = {}
@@ -369,9 +378,9 @@ def test_a_reader_meanwhile_sees_every_point_once(
     async def read(reader: AsyncConnection[Any], done: asyncio.Event) -> None:
         nonlocal n_answers
         while not done.is_set():
-            for curve in await read_series(reader, ask(max_points=100)):
+            for curve in await drawn(reader, ask(max_points=100)):
                 assert curve.n_points == ((curve.last[-1] or 0) + 1 if curve.bucketed else len(curve.step))
-            for curve in await read_series(reader, ask(max_points=5_000, first=500, last=4_000)):
+            for curve in await drawn(reader, ask(max_points=5_000, first=500, last=4_000)):
                 assert curve.step == list(range(500, min(4_001, max(curve.step, default=0) + 1)))
             n_answers += 1
 
@@ -412,12 +421,12 @@ def test_an_answer_of_many_curves_stays_small(
         counted = Counted(connection)
         for bounds in ({}, {"first": 3_000, "last": 9_000}, {"first": 500, "last": 1_400}):
             counted.statements = 0
-            curves = await read_series(counted, ask(keys=keys, max_points=1000, **bounds))  # type: ignore[arg-type]
+            curves = await drawn(counted, ask(keys=keys, max_points=1000, **bounds))  # type: ignore[arg-type]
             assert [curve.key for curve in curves] == keys
             assert sum(len(curve.step) for curve in curves) <= SHARED_POINTS
             assert sum(len(curve.model_dump_json()) for curve in curves) <= 200_000
             assert counted.statements <= 1 + 3 * len(keys)
-        (alone,) = await read_series(connection, ask(keys=keys[:1], max_points=5_000, first=1_000, last=5_999))
+        (alone,) = await drawn(connection, ask(keys=keys[:1], max_points=5_000, first=1_000, last=5_999))
         assert alone.step == list(range(1_000, 6_000))
 
     in_fresh_tables(inside)
