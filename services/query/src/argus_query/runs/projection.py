@@ -23,7 +23,7 @@ class Runs:
     """The read model of runs."""
 
     name = "runs"
-    version = 2
+    version = 3
     tables = ("runs", "run_states", "run_words", "run_facets")
 
     def __init__(self) -> None:
@@ -102,7 +102,10 @@ class Runs:
                 await connection.execute(_SQL["touch_runs"], [orjson.dumps(only_times).decode()])
             if changed:
                 rows = [state.row() for state in changed]
-                states = [{"batch_id": state.batch_id, "state": state.to_json()} for state in changed]
+                states = [
+                    {"batch_id": state.batch_id, "state": state.to_json(), "summary": state.summary()}
+                    for state in changed
+                ]
                 await connection.execute(_SQL["upsert_runs"], [orjson.dumps(rows).decode()])
                 await connection.execute(_SQL["upsert_states"], [orjson.dumps(states).decode()])
             words = [
