@@ -28,6 +28,7 @@ from argus_query.hosts.reads import list_hosts
 from argus_query.jobs.matrix import get_matrix
 from argus_query.jobs.reads import get_job, get_series, list_jobs
 from argus_query.logs import read_log_lines
+from argus_query.packing import envelope_of
 from argus_query.replay import RecentRecords, replay
 from argus_query.runs.reads import dropped_events, get_facets, get_run, list_runs, run_row
 from argus_query.schemas import LIVE
@@ -81,13 +82,13 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
 
 
 class Answers:
-    """One method per question, by its name on the wire: an answer as its model, or as the JSON of one where that is faster."""
+    """One method per question, by its name on the wire: an answer as its model, or as the fields of one where these are arrays."""
 
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stall: timedelta) -> None:
         self._pool = pool
         self._stall = stall
         self._recent = RecentRecords()
-        self._by_name: dict[str, Callable[..., Awaitable[BaseModel | bytes]]] = {
+        self._by_name: dict[str, Callable[..., Awaitable[BaseModel | dict[str, Any]]]] = {
             "list_runs": self._list_runs,
             "get_run": self._get_run,
             "get_facets": self._get_facets,
@@ -125,13 +126,12 @@ class Answers:
         except Exception:
             _log.exception("question %s", name)
             return _problem("unavailable", "an error on our side; it was logged")
-        as_json = answer if isinstance(answer, bytes) else answer.model_dump_json().encode()
-        encoded = b'{"answer":' + as_json + b',"problem":null}'
+        encoded = envelope_of(answer)
         if len(encoded) > MAX_ANSWER_BYTES:
             return _problem("bad_question", "the answer is over 1 MB: ask for less at once")
         return encoded
 
-    async def _answer(self, name: str, question: BaseModel) -> BaseModel | bytes:
+    async def _answer(self, name: str, question: BaseModel) -> BaseModel | dict[str, Any]:
         if isinstance(question, GetPosition):
             return await self.positions()
         assert isinstance(question, Asked), "every other question is asked by somebody"
@@ -180,7 +180,7 @@ class Answers:
     async def _get_job(self, connection: AsyncConnection[Any], question: GetJob, at: Moment) -> BaseModel:
         return await get_job(connection, question, at.position, at.now, self._stall)
 
-    async def _get_series(self, connection: AsyncConnection[Any], question: GetSeries, at: Moment) -> bytes:
+    async def _get_series(self, connection: AsyncConnection[Any], question: GetSeries, at: Moment) -> dict[str, Any]:
         return await get_series(connection, question, at.position)
 
     async def _list_log_lines(self, connection: AsyncConnection[Any], question: ListLogLines, at: Moment) -> BaseModel:

@@ -18,8 +18,9 @@ from psycopg import AsyncConnection
 from argus_contracts.queries.common import Viewer
 from argus_contracts.queries.series import GetSeries, Series, SeriesAnswer
 from argus_contracts.upcasters import upcast_reporter_event
+from argus_query.packing import envelope_of
 from argus_query.read_model import Record
-from argus_query.series import SeriesReadModel, read_metric_summaries, read_series, series_answer
+from argus_query.series import SeriesReadModel, read_metric_summaries, read_series
 from argus_query.series.maintenance import MANY_BLOCKS, MANY_LAYERS, tidy
 from argus_query.series.reads import SHARED_POINTS
 from argus_query.series.thinning import thin
@@ -49,11 +50,18 @@ async def maintain(connection: AsyncConnection[Any], model: SeriesReadModel, mos
 
 
 async def drawn(connection: Any, question: GetSeries) -> list[Series]:
-    """What `read_series` answers, by the contract: every answer of these tests is a valid one, with nothing left out."""
-    said = series_answer(question, 1, await read_series(connection, question))
-    answer = SeriesAnswer.model_validate_json(said, strict=True)
-    assert answer.model_dump(mode="json", exclude_unset=True) == orjson.loads(said)
+    """What `read_series` answers, by the contract: as JSON every answer of these tests is a valid one, and nothing besides."""
+    about = {"position": 1, "batch_id": question.batch_id, "job_id": question.job_id}
+    said = answer_of(envelope_of({**about, "series": await read_series(connection, question)}))
+    answer = SeriesAnswer.model_validate(said)
+    assert answer.model_dump(mode="json", exclude_unset=True) == said
     return answer.series
+
+
+def answer_of(envelope: bytes) -> Any:
+    whole = orjson.loads(envelope)
+    assert whole.keys() == {"answer", "problem"} and whole["problem"] is None
+    return whole["answer"]
 
 
 def random_events(chance: random.Random, epoch_event: Callable[..., Any]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from argus_query.lifecycle import job_view
 from argus_query.logs.reads import count_log_lines
 from argus_query.paging import decode_cursor, encode_cursor
 from argus_query.runs.reads import because, run_row, summary_fields
-from argus_query.series.reads import read_metric_summaries, read_series, series_answer
+from argus_query.series.reads import read_metric_summaries, read_series
 from argus_query.sql import load
 from argus_query.visibility import NotFound, seen_by
 
@@ -112,15 +112,15 @@ async def get_job(
     return JobAnswer(position=position, job=detail, run=RunSummary(**summary_fields(run, now, stall)))
 
 
-async def get_series(connection: AsyncConnection[Any], question: GetSeries, position: int) -> bytes:
-    """A `SeriesAnswer` as JSON; curves of the machine may be the batch's, where the run has only this job."""
+async def get_series(connection: AsyncConnection[Any], question: GetSeries, position: int) -> dict[str, Any]:
+    """The fields of a `SeriesAnswer`; curves of the machine may be the batch's, where the run has only this job."""
     await _seen_job(connection, question)
     series = await read_series(connection, question)
-    missing = [key for key in question.keys if key not in {one.key for one in series}]
+    missing = [key for key in question.keys if key not in {one["key"] for one in series}]
     if missing and (await _batch(connection, question.batch_id))[1] == 1:
         of_batch = question.model_copy(update={"job_id": OF_THE_BATCH, "keys": missing})
         series += await read_series(connection, of_batch)
-    return series_answer(question, position, series)
+    return {"position": position, "batch_id": question.batch_id, "job_id": question.job_id, "series": series}
 
 
 async def _metrics_of_job(

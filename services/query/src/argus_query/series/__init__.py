@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from argus_query.series.projection import SeriesReadModel
-from argus_query.series.reads import read_metric_summaries, read_series, series_answer
+from argus_query.series.reads import read_metric_summaries, read_series
 
-__all__ = ["SeriesReadModel", "read_metric_summaries", "read_series", "series_answer"]
+__all__ = ["SeriesReadModel", "read_metric_summaries", "read_series"]

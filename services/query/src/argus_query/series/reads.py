@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import numpy as np
-import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
@@ -36,14 +35,12 @@ class _Curve(NamedTuple):
     n_points: int
 
 
-class SeriesJson(NamedTuple):
-    """A `Series` as JSON. Arrays are written as they are: 10,000 points as Python's numbers, checked one by one, took 2 ms."""
-
-    key: str
-    json: bytes
+Fields = dict[str, Any]
+"""Of a `Series`, with arrays where it has lists. They become JSON as they are: 10,000 points as Python's numbers, looked at
+one by one, took 2 ms. A value that is not finite stands in them, and is `null` in JSON, as the contract wants it."""
 
 
-async def read_series(connection: AsyncConnection[Any], question: GetSeries) -> list[SeriesJson]:
+async def read_series(connection: AsyncConnection[Any], question: GetSeries) -> list[Fields]:
     """The asked curves that the job has, in the order of `question.keys`; a key that is both a metric and a reading of
     the machine gives two. Who may see the job is the caller's business.
 
@@ -61,12 +58,6 @@ async def read_series(connection: AsyncConnection[Any], question: GetSeries) -> 
     if len(chosen) > 1:
         most = min(most, max(LEAST_POINTS, SHARED_POINTS // len(chosen)))
     return [await _read_one(connection, curve, bounds, most) for curve in chosen]
-
-
-def series_answer(question: GetSeries, position: int, series: list[SeriesJson]) -> bytes:
-    """A `SeriesAnswer` as JSON."""
-    about = orjson.dumps({"position": position, "batch_id": question.batch_id, "job_id": question.job_id})
-    return about[:-1] + b',"series":[' + b",".join(one.json for one in series) + b"]}"
 
 
 async def read_metric_summaries(connection: AsyncConnection[Any], batch_id: str, job_id: str) -> list[MetricSummary]:
@@ -110,7 +101,7 @@ def _clamped(bound: float, whole: Any) -> int:
     return max(_LEAST, min(_MOST, whole(bound))) if math.isfinite(bound) else (_MOST if bound > 0 else _LEAST)
 
 
-async def _read_one(connection: AsyncConnection[Any], curve: _Curve, bounds: Bounds, max_points: int) -> SeriesJson:
+async def _read_one(connection: AsyncConnection[Any], curve: _Curve, bounds: Bounds, max_points: int) -> Fields:
     """Tiers where they are fine enough, points where not. Each look is one statement, so it sees one state."""
     widest = 0 if curve.n_points <= max_points else _ANY_WIDTH
     while True:
@@ -122,9 +113,7 @@ async def _read_one(connection: AsyncConnection[Any], curve: _Curve, bounds: Bou
         if isinstance(thinned, int):
             widest = thinned
             continue
-        whole = {"key": curve.key, "family": curve.family, **thinned}
-        # JSON has no word for a number that is not finite: orjson writes null, as the contract wants it.
-        return SeriesJson(curve.key, orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY))
+        return {"key": curve.key, "family": curve.family, **thinned}
 
 
 def _pieces(rows: list[TupleRow], bounds: Bounds) -> Pieces:
