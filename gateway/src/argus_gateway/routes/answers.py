@@ -50,7 +50,7 @@ Split = BeforeValidator(_split)
 Ask = Callable[[Question], Awaitable[Response]]
 
 
-def _ask(request: Request, parts: AllParts) -> Ask:
+async def _ask(request: Request, parts: AllParts) -> Ask:
     """Asks query, and answers with its very bytes: packed by it where the client takes zstd."""
     zstd = takes_zstd(request.headers.get("accept-encoding", ""))
 

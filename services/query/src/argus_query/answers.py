@@ -139,9 +139,7 @@ class Answers:
             if question.after is not None:
                 await _wait_for(connection, question.after)
             async with connection.transaction():
-                # First, and not a SELECT: it waits while tables are swapped, before the moment of the answer is taken.
-                await connection.execute("LOCK TABLE projection_swaps IN ACCESS SHARE MODE")
-                return await self._by_name[name](connection, question, await _moment(connection))
+                return await self._by_name[name](connection, question, await _locked_moment(connection))
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -197,6 +195,14 @@ class Answers:
 
 async def _moment(connection: AsyncConnection[Any]) -> Moment:
     row = await (await connection.execute(_SQL["select_moment"])).fetchone()
+    return Moment(*row) if row else Moment(0, datetime.now(UTC))
+
+
+async def _locked_moment(connection: AsyncConnection[Any]) -> Moment:
+    """Two statements in one message. The lock comes first: it waits while tables are swapped, before the moment is taken."""
+    cursor = await connection.execute(_SQL["lock_and_select_moment"], prepare=False)
+    cursor.nextset()
+    row = await cursor.fetchone()
     return Moment(*row) if row else Moment(0, datetime.now(UTC))
 
 

@@ -138,14 +138,17 @@ def _subscribe(broker: NatsBroker, name: str, answers: Answers, health: Health, 
     async def raw(message: Any) -> Any:
         return message.body
 
-    @broker.subscriber(ask_subject(name), queue=QUEUE_GROUP, decoder=raw, max_workers=workers)
-    async def reply(message: NatsMessage) -> Any:
+    # The reply is sent by hand: what FastStream does with what a handler returns takes as long as a short answer.
+    @broker.subscriber(ask_subject(name), queue=QUEUE_GROUP, decoder=raw, max_workers=workers, no_reply=True)
+    async def reply(message: NatsMessage) -> None:
         began = time.perf_counter()
         envelope = await answers.answer(name, message.body)
         health.answer_seconds.labels(name).observe(time.perf_counter() - began)
         if envelope.startswith(_PROBLEM):
             health.problems.labels(name).inc()
-        return reply_of(envelope, message.headers.get(ACCEPT_ENCODING, ""))
+        body, headers = reply_of(envelope, message.headers.get(ACCEPT_ENCODING, ""))
+        if message.reply_to:
+            await broker.config.connection_state.connection.publish(message.reply_to, body, headers=headers)
 
 
 async def _start(broker: NatsBroker, connected: list[bool]) -> None:
