@@ -23,7 +23,9 @@ MIB = 2**20
 PROFILE = """
 Most of the memory is Python's: five processes (ingest, query's answers and projector, gateway, supervisor) of 40 to 80 MiB
 each, mostly modules; PostgreSQL's shared buffers grow with use up to 128 MiB. Idle time goes to polling once a second (log
-position, health) and to the servers' own timers.
+position, health), and to one request a second by which ingest waits for messages. Before, ingest asked 33 times a second, in two
+requests each, and looked twice a second whether somebody waits: 73 messages a second through the broker, now 1.5, and 5.5 % of a
+core for both programs, now 0.8.
 """
 
 

@@ -64,11 +64,15 @@ FILTERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 PROFILE = """
-The list is two statements: which runs (`runs/find.py`), then their rows. What an index has in order is one range of it. A
-text or a label is looked for among the newest 10,000 of that range, 20 to 40 ms where it fills no page; only then the
-inverted index over three-character pieces, workspace, project, user and label is asked, which then has few to name.
-Before, the planner chose between the two from the frequency of each piece of the text, as if pieces of one word came
-independently of each other, and chose wrong by a factor of a thousand.
+The list is two statements: which runs (`runs/find.py`), then their rows. What an index has in order is one range of it;
+somebody's ranges (workspaces, statuses) are merged in order, and none is read further than the page needs. A text or a label
+is looked for among the newest 10,000 of all ranges together; only where that fills no page the inverted index over
+three-character pieces, workspace, project, user and label is asked, which then has few to name. A label that is so rare that
+10,000 runs are not likely to fill a page is looked up there at once: the facets know how many runs have it.
+
+Before, each of ten workspaces had a window of its own that was always read to its end: 20,000 rows in no order of the disk.
+Rows that are searched hold no more than what is searched now, which made that table 2.3 times smaller. Of 204 pages the median
+costs PostgreSQL 1.2 ms of processor time to find (5.9 before), p95 16 ms (36), the slowest 39 ms (165).
 """
 
 

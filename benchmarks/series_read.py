@@ -18,8 +18,9 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from argus_contracts.queries.common import Viewer
-from argus_contracts.queries.series import GetSeries, SeriesAnswer
+from argus_contracts.queries.series import GetSeries
 from argus_query.facts import micros_of
+from argus_query.packing import envelope_of
 from argus_query.read_model import Record
 from argus_query.series import SeriesReadModel, read_series
 from argus_testkit import shared_servers
@@ -117,8 +118,8 @@ async def _read(
     size = 0
     for _ in range(7):
         began = time.perf_counter()
-        series = await read_series(connection, question)
-        answer = SeriesAnswer(position=1, batch_id="b", job_id="j0", series=series).model_dump_json()
+        about = {"position": 1, "batch_id": question.batch_id, "job_id": question.job_id}
+        answer = envelope_of({**about, "series": await read_series(connection, question)})
         seconds.append(time.perf_counter() - began)
         size = len(answer)
     return {f"{name}_ms": sorted(seconds)[len(seconds) // 2] * 1000, f"{name}_bytes": size}

@@ -46,6 +46,10 @@ PROFILE = """
 MLflow answers each call from an ORM that inserts every metric value as a row and updates a row of latest values; Argus writes
 a spool file, one message of 500 events, one row of the log and one packed block per curve.
 
+10,000 points are read from three packed blocks into arrays, become JSON without an object per number, are packed once by
+`query` (zstd, 430 to 100 kB), and pass the broker and the gateway as they are. Half of what is left is the client's: 3 ms of it
+are Python's `json`.
+
 A run through MLflow is three HTTP calls. A run through Argus' SDK is a producer of its own: a spool folder, a thread, a
 connection that the gateway has to admit, a look at the machine and at git, and `finish` waits until ingest has stored all
 of it; 65 ms of processor time for each, most of the rest is waiting for these in turn. The server is not what limits it: through

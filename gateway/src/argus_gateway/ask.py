@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 import nats.errors
 import orjson
+from nats.aio.msg import Msg
 from pydantic import BaseModel
 
 from argus_contracts.errors import Unavailable
-from argus_contracts.queries.common import Envelope, Problem, Question
+from argus_contracts.queries.common import ACCEPT_ENCODING, CONTENT_ENCODING, ZSTD, Envelope, Problem, Question
 from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.subjects import ask_subject
 from argus_gateway.nats_connection import NatsConnection
@@ -26,14 +27,23 @@ class Asker:
 
     async def ask(self, question: Question, timeout_s: float = TIMEOUT_S) -> bytes:
         """The answer as JSON. `Unavailable` where query is away or too slow; `HttpProblem` where it cannot answer this."""
-        name = _NAMES[type(question)]
+        return answer_of((await self._request(question, timeout_s, None)).data)
+
+    async def ask_packed(self, question: Question) -> tuple[bytes, bool]:
+        """The same, packed (zstd) where it is long; and whether it is."""
+        reply = await self._request(question, TIMEOUT_S, {ACCEPT_ENCODING: ZSTD})
+        if (reply.headers or {}).get(CONTENT_ENCODING) == ZSTD:
+            return reply.data, True
+        return answer_of(reply.data), False
+
+    async def _request(self, question: Question, timeout_s: float, headers: dict[str, str] | None) -> Msg:
+        subject = ask_subject(_NAMES[type(question)])
         try:
-            reply = await self._nats.client.request(
-                ask_subject(name), question.model_dump_json().encode(), timeout=timeout_s
+            return await self._nats.client.request(
+                subject, question.model_dump_json().encode(), timeout=timeout_s, headers=headers
             )
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(f"the query service does not answer ({type(error).__name__})") from None
-        return answer_of(reply.data)
 
     async def ask_for(self, question: Question, answer: type[AnswerModel], timeout_s: float = TIMEOUT_S) -> AnswerModel:
         """The answer as an object, where the gateway itself must read it."""

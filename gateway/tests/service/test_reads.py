@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+import httpx
+import orjson
 import pytest
+import zstandard
 
 from argus_contracts.queries.jobs import JobAnswer, JobList
 from argus_contracts.queries.live import HostList, Positions
@@ -48,6 +51,38 @@ def test_every_read_answers_in_the_shape_of_the_contract(door, run):
         assert answer.status_code == 200, (path, answer.text)
         assert answer.headers["content-type"] == "application/json"
         shape.model_validate_json(answer.content)
+
+
+@pytest.mark.parametrize("accepted", ["zstd", "gzip, deflate, br, zstd", "ZSTD;q=0.5, gzip"])
+def test_a_long_answer_comes_packed_to_who_takes_zstd(door, run, accepted):
+    path = f"/api/batches/{run['batch']}/log-lines"
+    packed = _raw(run["key"], path, accepted)
+    assert (packed.headers["content-encoding"], packed.headers["vary"]) == ("zstd", "Accept-Encoding")
+    said = zstandard.ZstdDecompressor().decompress(b"".join(packed.iter_raw()))
+    assert len(LogLines.model_validate_json(said).lines) == 30
+    plain = _raw(run["key"], path, "identity")
+    assert "content-encoding" not in plain.headers
+    assert orjson.loads(b"".join(plain.iter_raw())) == orjson.loads(said)
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "zstd;q=0, gzip", "gzip;q=1.0, zstd; q=0.000"])
+def test_who_refuses_zstd_gets_gzip(door, run, accepted):
+    path = f"/api/batches/{run['batch']}/log-lines"
+    answer = run["key"].get(path, headers={"Accept-Encoding": accepted})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(answer.json()["lines"]) == 30
+
+
+def test_short_answers_and_problems_are_never_packed(door, run):
+    for path, status in (("/api/position", 200), (f"/api/batches/{uuid.uuid4().hex}", 404)):
+        answer = _raw(run["key"], path, "zstd")
+        assert answer.status_code == status and "content-encoding" not in answer.headers
+        orjson.loads(b"".join(answer.iter_raw()))
+
+
+def _raw(client, path: str, accepted: str) -> httpx.Response:
+    """The answer with its body as it came, not unpacked."""
+    return client.send(client.build_request("GET", path, headers={"Accept-Encoding": accepted}), stream=True)
 
 
 def test_a_job_with_slashes_and_percent_signs_is_found_under_its_encoded_name(door, run):

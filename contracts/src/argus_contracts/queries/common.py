@@ -62,8 +62,13 @@ class Problem(BaseModel):
     detail: str
 
 
+ACCEPT_ENCODING, CONTENT_ENCODING, ZSTD = "Accept-Encoding", "Content-Encoding", "zstd"
+"""Headers of a NATS message, as HTTP has them. A question that accepts `zstd` may be answered with content in that encoding:
+the `answer` of the envelope alone, packed. So a long answer is packed once, and is passed on as it is to who asked for it."""
+
+
 class Envelope(BaseModel):
-    """Every NATS reply: either `answer` or `problem`."""
+    """Every NATS reply: either `answer` or `problem`; or, under the header above, a packed answer."""
 
     answer: Any = None
     problem: Problem | None = None

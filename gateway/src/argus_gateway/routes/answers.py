@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from argus_contracts.quantities import MAX_INT
+from argus_contracts.queries.common import ZSTD, Question
+from argus_gateway.parts import AllParts
 from argus_gateway.problems import MEDIA_TYPE, ProblemDetails
+
+_REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -41,5 +47,30 @@ def _split(values: Any) -> Any:
 Split = BeforeValidator(_split)
 
 
-def json_bytes(answer: bytes) -> Response:
-    return Response(answer, media_type="application/json")
+Ask = Callable[[Question], Awaitable[Response]]
+
+
+async def _ask(request: Request, parts: AllParts) -> Ask:
+    """Asks query, and answers with its very bytes: packed by it where the client takes zstd."""
+    zstd = takes_zstd(request.headers.get("accept-encoding", ""))
+
+    async def ask(question: Question) -> Response:
+        if not zstd:
+            return Response(await parts.asker.ask(question), media_type="application/json")
+        answer, packed = await parts.asker.ask_packed(question)
+        headers = {"Content-Encoding": ZSTD, "Vary": "Accept-Encoding"} if packed else None
+        return Response(answer, media_type="application/json", headers=headers)
+
+    return ask
+
+
+Asks = Annotated[Ask, Depends(_ask)]
+
+
+def takes_zstd(accept_encoding: str) -> bool:
+    """Whether the value of that header names zstd, and does not refuse it (`q=0`)."""
+    for part in accept_encoding.lower().split(","):
+        name, _, quality = part.partition(";")
+        if name.strip() == ZSTD:
+            return not _REFUSED.fullmatch(quality.strip())
+    return False

@@ -20,7 +20,7 @@ from argus_gateway.auth import SignedIn
 from argus_gateway.bodies import StopState
 from argus_gateway.parts import AllParts
 from argus_gateway.problems import not_found
-from argus_gateway.routes.answers import PROBLEMS, After, Split, json_bytes
+from argus_gateway.routes.answers import PROBLEMS, After, Asks, Split
 
 router = APIRouter(prefix="/api", tags=["runs"], responses=PROBLEMS)
 
@@ -52,7 +52,7 @@ Job = Annotated[str, Path(description="`job_id`, percent-encoded (`/` as `%2F`)"
 async def list_runs(
     *,
     caller: SignedIn,
-    parts: AllParts,
+    ask: Asks,
     search: Words = None,
     status: Annotated[list[RunFilter], Split, Query()] = [],  # noqa: B006 (FastAPI copies defaults)
     project: Words = None,
@@ -69,18 +69,18 @@ async def list_runs(
         viewer=caller.viewer, after=after, search=search or None, status=status, project=project or None, user=user or None,
         workspace=workspace or None, type=type, label=label or None, limit=limit, cursor=cursor or None,
     )  # fmt: skip
-    return json_bytes(await parts.asker.ask(question))
+    return await ask(question)
 
 
 @router.get("/facets", response_model=Facets)
-async def get_facets(caller: SignedIn, parts: AllParts, after: After = None) -> Response:
+async def get_facets(caller: SignedIn, ask: Asks, after: After = None) -> Response:
     """What the filter row of the runs list offers."""
-    return json_bytes(await parts.asker.ask(GetFacets(viewer=caller.viewer, after=after)))
+    return await ask(GetFacets(viewer=caller.viewer, after=after))
 
 
 @router.get("/batches/{batch_id}", response_model=RunAnswer)
-async def get_run(batch_id: Batch, caller: SignedIn, parts: AllParts, after: After = None) -> Response:
-    return json_bytes(await parts.asker.ask(GetRun(viewer=caller.viewer, after=after, batch_id=batch_id)))
+async def get_run(batch_id: Batch, caller: SignedIn, ask: Asks, after: After = None) -> Response:
+    return await ask(GetRun(viewer=caller.viewer, after=after, batch_id=batch_id))
 
 
 @router.get("/batches/{batch_id}/jobs", response_model=JobList)
@@ -88,7 +88,7 @@ async def list_jobs(
     *,
     batch_id: Batch,
     caller: SignedIn,
-    parts: AllParts,
+    ask: Asks,
     search: Words = None,
     status: Annotated[list[JobStatus], Split, Query()] = [],  # noqa: B006
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -100,7 +100,7 @@ async def list_jobs(
         viewer=caller.viewer, after=after, batch_id=batch_id, search=search or None, status=status, limit=limit,
         cursor=cursor or None,
     )  # fmt: skip
-    return json_bytes(await parts.asker.ask(question))
+    return await ask(question)
 
 
 @router.get("/batches/{batch_id}/matrix", response_model=JobMatrix)
@@ -108,22 +108,20 @@ async def get_matrix(
     *,
     batch_id: Batch,
     caller: SignedIn,
-    parts: AllParts,
+    ask: Asks,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     cursor: Cursor = None,
     after: After = None,
 ) -> Response:
     """All jobs of one run, a column per field: what a matrix of them shows, small enough for ten thousand at once."""
     question = GetMatrix(viewer=caller.viewer, after=after, batch_id=batch_id, limit=limit, cursor=cursor or None)
-    return json_bytes(await parts.asker.ask(question))
+    return await ask(question)
 
 
 @router.get("/batches/{batch_id}/jobs/{job_id}", response_model=JobAnswer)
-async def get_job(batch_id: Batch, job_id: Job, caller: SignedIn, parts: AllParts, after: After = None) -> Response:
+async def get_job(batch_id: Batch, job_id: Job, caller: SignedIn, ask: Asks, after: After = None) -> Response:
     """Everything that a job's page shows, but curves and log."""
-    return json_bytes(
-        await parts.asker.ask(GetJob(viewer=caller.viewer, after=after, batch_id=batch_id, job_id=job_id))
-    )
+    return await ask(GetJob(viewer=caller.viewer, after=after, batch_id=batch_id, job_id=job_id))
 
 
 @router.get("/batches/{batch_id}/jobs/{job_id}/series", response_model=SeriesAnswer)
@@ -132,7 +130,7 @@ async def get_series(
     batch_id: Batch,
     job_id: Job,
     caller: SignedIn,
-    parts: AllParts,
+    ask: Asks,
     keys: Annotated[
         list[Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]],
         Split,
@@ -149,7 +147,7 @@ async def get_series(
         viewer=caller.viewer, after=after, batch_id=batch_id, job_id=job_id, keys=keys, max_points=max_points, x=x, first=first,
         last=last,
     )  # fmt: skip
-    return json_bytes(await parts.asker.ask(question))
+    return await ask(question)
 
 
 @router.get("/batches/{batch_id}/log-lines", response_model=LogLines)
@@ -157,7 +155,7 @@ async def list_log_lines(
     *,
     batch_id: Batch,
     caller: SignedIn,
-    parts: AllParts,
+    ask: Asks,
     job_id: Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]+$")] = None,
     before: Cursor = None,
     after_line: Cursor = None,
@@ -173,7 +171,7 @@ async def list_log_lines(
         viewer=caller.viewer, after=after, batch_id=batch_id, job_id=job_id, before=before or None,
         after_line=after_line or None, limit=limit, level=level, search=search or None,
     )  # fmt: skip
-    return json_bytes(await parts.asker.ask(question))
+    return await ask(question)
 
 
 @router.get("/batches/{batch_id}/stop-requested")
@@ -190,12 +188,12 @@ async def stop_requested(batch_id: Batch, caller: SignedIn, parts: AllParts) -> 
 
 
 @router.get("/hosts", response_model=HostList)
-async def list_hosts(caller: SignedIn, parts: AllParts, after: After = None) -> Response:
+async def list_hosts(caller: SignedIn, ask: Asks, after: After = None) -> Response:
     """Machines that runs reported from, the last seen first."""
-    return json_bytes(await parts.asker.ask(ListHosts(viewer=caller.viewer, after=after)))
+    return await ask(ListHosts(viewer=caller.viewer, after=after))
 
 
 @router.get("/position", response_model=Positions)
-async def get_position(caller: SignedIn, parts: AllParts) -> Response:
+async def get_position(caller: SignedIn, ask: Asks) -> Response:
     """How far the log and the read models are."""
-    return json_bytes(await parts.asker.ask(GetPosition()))
+    return await ask(GetPosition())

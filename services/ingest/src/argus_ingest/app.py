@@ -80,6 +80,7 @@ async def run(settings: Settings) -> int:
     )
     async def append_to_log(message: NatsMessage) -> None:
         raw_messages: Any = message.raw_message
+        overtaker.n_behind = raw_messages[-1].metadata.num_pending
         await receiver.receive(raw_messages)
 
     @asynccontextmanager
@@ -87,7 +88,7 @@ async def run(settings: Settings) -> int:
         await _make_tables(pool)
         await broker.connect()
         health.jetstream = broker.config.connection_state.stream
-        calm_pull_loops(broker.config.connection_state.stream)
+        calm_pull_loops(broker.config.connection_state.stream, settings.ingest_fetch_messages)
         await _make_stream(broker, settings)
         overtaking = asyncio.create_task(overtaker.run(broker.config.connection_state.stream))
         yield

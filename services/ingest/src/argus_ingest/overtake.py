@@ -36,6 +36,8 @@ class Overtaker:
     def __init__(self, receiver: Receiver, longest_queue: int) -> None:
         self._receiver = receiver
         self._longest_queue = longest_queue
+        self.n_behind = 0
+        """Messages that waited behind the last one that was delivered in its turn."""
         self._seen: dict[User, int] = {}
         """The last stream sequence that was appended ahead of its turn."""
 
@@ -43,6 +45,8 @@ class Overtaker:
         """Runs for ever. Trouble of the broker or the database costs one look: the queue itself goes on by other means."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            if not (self._receiver.busy or self.n_behind):
+                continue  # whatever comes now is delivered at once: the broker need not be asked
             try:
                 await self.look(jetstream)
             except (TimeoutError, NatsError, JetStreamError) as error:

@@ -26,7 +26,7 @@ class Settings(DatabaseSettings):
     ingest_fetch_messages: int = Field(default=100, ge=1, le=1000)
     """At most this many messages (of at most 500 events) per commit."""
     ingest_fetch_seconds: float = Field(default=0.03, gt=0, le=5)
-    """How long a fetch waits to fill up: so much later a lone event is seen at most. Shorter costs more idle requests."""
+    """How long a fetch goes on to fill up while events come: so much later one is seen at most. After silence it is seen at once."""
     ingest_ack_wait_seconds: float = Field(default=30, ge=1)
     events_max_bytes: int = Field(default=4 * 2**30, ge=2**20)
     """Size limit of the stream ARGUS_EVENTS. A full stream refuses new messages; senders keep them."""

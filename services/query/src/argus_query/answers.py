@@ -21,13 +21,14 @@ from argus_contracts.queries.live import GetPosition, ListHosts, Positions, Repl
 from argus_contracts.queries.logs import ListLogLines, LogLines
 from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.queries.runs import GetFacets, GetRun, ListRuns
-from argus_contracts.queries.series import GetSeries, SeriesAnswer
+from argus_contracts.queries.series import GetSeries
 from argus_query import logs, paging
 from argus_query.database import KEEPALIVE, answered_within, is_passing, still_good
 from argus_query.hosts.reads import list_hosts
 from argus_query.jobs.matrix import get_matrix
-from argus_query.jobs.reads import get_job, job_exists, list_jobs, series_of_job
+from argus_query.jobs.reads import get_job, get_series, list_jobs
 from argus_query.logs import read_log_lines
+from argus_query.packing import envelope_of
 from argus_query.replay import RecentRecords, replay
 from argus_query.runs.reads import dropped_events, get_facets, get_run, list_runs, run_row
 from argus_query.schemas import LIVE
@@ -81,13 +82,13 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
 
 
 class Answers:
-    """One method per question, by its name on the wire."""
+    """One method per question, by its name on the wire: an answer as its model, or as the fields of one where these are arrays."""
 
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stall: timedelta) -> None:
         self._pool = pool
         self._stall = stall
         self._recent = RecentRecords()
-        self._by_name: dict[str, Callable[..., Awaitable[BaseModel]]] = {
+        self._by_name: dict[str, Callable[..., Awaitable[BaseModel | dict[str, Any]]]] = {
             "list_runs": self._list_runs,
             "get_run": self._get_run,
             "get_facets": self._get_facets,
@@ -125,12 +126,12 @@ class Answers:
         except Exception:
             _log.exception("question %s", name)
             return _problem("unavailable", "an error on our side; it was logged")
-        encoded = b'{"answer":' + answer.model_dump_json().encode() + b',"problem":null}'
+        encoded = envelope_of(answer)
         if len(encoded) > MAX_ANSWER_BYTES:
             return _problem("bad_question", "the answer is over 1 MB: ask for less at once")
         return encoded
 
-    async def _answer(self, name: str, question: BaseModel) -> BaseModel:
+    async def _answer(self, name: str, question: BaseModel) -> BaseModel | dict[str, Any]:
         if isinstance(question, GetPosition):
             return await self.positions()
         assert isinstance(question, Asked), "every other question is asked by somebody"
@@ -138,9 +139,7 @@ class Answers:
             if question.after is not None:
                 await _wait_for(connection, question.after)
             async with connection.transaction():
-                # First, and not a SELECT: it waits while tables are swapped, before the moment of the answer is taken.
-                await connection.execute("LOCK TABLE projection_swaps IN ACCESS SHARE MODE")
-                return await self._by_name[name](connection, question, await _moment(connection))
+                return await self._by_name[name](connection, question, await _locked_moment(connection))
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -179,11 +178,8 @@ class Answers:
     async def _get_job(self, connection: AsyncConnection[Any], question: GetJob, at: Moment) -> BaseModel:
         return await get_job(connection, question, at.position, at.now, self._stall)
 
-    async def _get_series(self, connection: AsyncConnection[Any], question: GetSeries, at: Moment) -> BaseModel:
-        await run_row(connection, question.batch_id, seen_by(question.viewer))
-        await job_exists(connection, question.batch_id, question.job_id)
-        series = await series_of_job(connection, question)
-        return SeriesAnswer(position=at.position, batch_id=question.batch_id, job_id=question.job_id, series=series)
+    async def _get_series(self, connection: AsyncConnection[Any], question: GetSeries, at: Moment) -> dict[str, Any]:
+        return await get_series(connection, question, at.position)
 
     async def _list_log_lines(self, connection: AsyncConnection[Any], question: ListLogLines, at: Moment) -> BaseModel:
         run = await run_row(connection, question.batch_id, seen_by(question.viewer))
@@ -199,6 +195,14 @@ class Answers:
 
 async def _moment(connection: AsyncConnection[Any]) -> Moment:
     row = await (await connection.execute(_SQL["select_moment"])).fetchone()
+    return Moment(*row) if row else Moment(0, datetime.now(UTC))
+
+
+async def _locked_moment(connection: AsyncConnection[Any]) -> Moment:
+    """Two statements in one message. The lock comes first: it waits while tables are swapped, before the moment is taken."""
+    cursor = await connection.execute(_SQL["lock_and_select_moment"], prepare=False)
+    cursor.nextset()
+    row = await cursor.fetchone()
     return Moment(*row) if row else Moment(0, datetime.now(UTC))
 
 

@@ -17,12 +17,14 @@ from faststream.nats.annotations import NatsMessage
 from faststream.security import SASLPlaintext
 from nats.errors import Error as NatsError
 
+from argus_contracts.queries.common import ACCEPT_ENCODING
 from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.subjects import ask_subject
 from argus_query.answers import Answers, new_pool
 from argus_query.health import Health
 from argus_query.hints import Hints
 from argus_query.models import all_models
+from argus_query.packing import reply_of
 from argus_query.projector import Projector
 from argus_query.settings import Settings
 
@@ -136,14 +138,17 @@ def _subscribe(broker: NatsBroker, name: str, answers: Answers, health: Health, 
     async def raw(message: Any) -> Any:
         return message.body
 
-    @broker.subscriber(ask_subject(name), queue=QUEUE_GROUP, decoder=raw, max_workers=workers)
-    async def reply(message: NatsMessage) -> bytes:
+    # The reply is sent by hand: what FastStream does with what a handler returns takes as long as a short answer.
+    @broker.subscriber(ask_subject(name), queue=QUEUE_GROUP, decoder=raw, max_workers=workers, no_reply=True)
+    async def reply(message: NatsMessage) -> None:
         began = time.perf_counter()
         envelope = await answers.answer(name, message.body)
         health.answer_seconds.labels(name).observe(time.perf_counter() - began)
         if envelope.startswith(_PROBLEM):
             health.problems.labels(name).inc()
-        return envelope
+        body, headers = reply_of(envelope, message.headers.get(ACCEPT_ENCODING, ""))
+        if message.reply_to:
+            await broker.config.connection_state.connection.publish(message.reply_to, body, headers=headers)
 
 
 async def _start(broker: NatsBroker, connected: list[bool]) -> None:

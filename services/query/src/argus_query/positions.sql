@@ -12,6 +12,11 @@ SELECT position, day, received_at, generation FROM projection_positions WHERE na
 -- Ages are measured by the clock that `received_at` is by. Where it stepped back, by the newest event instead of by no time at all.
 SELECT position, greatest(clock_timestamp(), received_at) FROM projection_positions WHERE name = 'live';
 
+-- name: lock_and_select_moment
+-- Not a SELECT first: with that the moment of the transaction would be taken.
+LOCK TABLE projection_swaps IN ACCESS SHARE MODE;
+SELECT position, greatest(clock_timestamp(), received_at) FROM projection_positions WHERE name = 'live';
+
 -- name: lock_position
 -- Whoever holds this row may change the live tables: one fold or one swap at a time.
 SELECT position, day, received_at, generation FROM projection_positions WHERE name = 'live' FOR UPDATE;

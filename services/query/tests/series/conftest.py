@@ -10,14 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from psycopg import AsyncConnection
 
 from argus_contracts.queries.common import Viewer
-from argus_contracts.queries.series import GetSeries
+from argus_contracts.queries.series import GetSeries, Series, SeriesAnswer
 from argus_query.facts import micros
+from argus_query.packing import envelope_of
 from argus_query.read_model import Record
-from argus_query.series import SeriesReadModel
+from argus_query.series import SeriesReadModel, read_series
 from argus_testkit.databases import Database
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,6 +53,18 @@ class Kit:
     async def fold(connection: AsyncConnection[Any], model: SeriesReadModel, *records: Record) -> None:
         async with connection.transaction():
             await model.fold(connection, records)
+
+    @staticmethod
+    async def drawn(connection: Any, question: GetSeries) -> list[Series]:
+        """What `read_series` answers, by the contract: as JSON every answer of these tests is a valid one, and nothing
+        besides."""
+        about = {"position": 1, "batch_id": question.batch_id, "job_id": question.job_id}
+        whole = orjson.loads(envelope_of({**about, "series": await read_series(connection, question)}))
+        assert whole.keys() == {"answer", "problem"}
+        assert whole["problem"] is None
+        answer = SeriesAnswer.model_validate(whole["answer"])
+        assert answer.model_dump(mode="json", exclude_unset=True) == whole["answer"]
+        return answer.series
 
     @staticmethod
     async def maintain(connection: AsyncConnection[Any], model: SeriesReadModel, most: int = 10_000) -> None:

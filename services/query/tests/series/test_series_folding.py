@@ -16,7 +16,7 @@ from argus_contracts.queries.common import Viewer
 from argus_contracts.queries.series import GetSeries
 from argus_contracts.upcasters import upcast_reporter_event
 from argus_query.read_model import Record
-from argus_query.series import SeriesReadModel, read_metric_summaries, read_series
+from argus_query.series import SeriesReadModel, read_metric_summaries
 from argus_query.series.maintenance import MANY_BLOCKS, tidy
 
 pytestmark = pytest.mark.service
@@ -66,7 +66,7 @@ async def everything(connection: AsyncConnection[Any], kit: Any) -> list[Any]:
         kit.ask(max_points=50, first=10, last=1_000),
         kit.ask(max_points=50, x="time", first=1767225600000 + 900, last=1767225600000 + 600_000),
     ]
-    answers: list[Any] = [await read_series(connection, question) for question in questions]
+    answers: list[Any] = [await kit.drawn(connection, question) for question in questions]
     return [*answers, await read_metric_summaries(connection, "b", "j")]
 
 
@@ -123,7 +123,7 @@ def test_snapshots_become_curves_of_the_machine(in_fresh_tables: Callable[..., A
         assert {s.family for s in summaries.values()} == {"system"}
         assert summaries["cpu_pct"].last_step == 1767225607
         question = GetSeries(viewer=Viewer(user="u"), batch_id="b", job_id="", keys=["gpu.util_pct"])
-        assert [series.value for series in await read_series(connection, question)] == [[20.0]]
+        assert [series.value for series in await kit.drawn(connection, question)] == [[20.0]]
 
     in_fresh_tables(inside)
 
@@ -138,7 +138,7 @@ def test_events_of_the_older_reporter_become_points(in_fresh_tables: Callable[..
 
     async def inside(connection: AsyncConnection[Any]) -> None:
         await kit.fold(connection, SeriesReadModel(), kit.record(events))
-        val, train = await read_series(connection, kit.ask())
+        val, train = await kit.drawn(connection, kit.ask())
         assert (val.key, val.step, val.value) == ("val_loss", [3, 3], [0.25, 0.25])
         assert (train.value, [odd.value for odd in train.not_finite]) == ([None, None], ["NaN", "NaN"])
         summaries = await read_metric_summaries(connection, "b", "j")

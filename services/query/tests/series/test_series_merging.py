@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from argus_query.series import SeriesReadModel, read_series
+from argus_query.series import SeriesReadModel
 from argus_query.series.maintenance import MANY_BLOCKS, MANY_LAYERS
 from argus_query.upkeep import Upkeep
 from argus_testkit.databases import Database
@@ -85,7 +85,7 @@ def test_odd_steps_stay_right_and_packed(
                 connection, model, kit.record([kit.event(n, step_of(n), {"x": n}) for n in range(at, at + 1_000)])
             )
             await kit.maintain(connection, model)
-        (curve,) = await read_series(connection, kit.ask(max_points=16))
+        (curve,) = await kit.drawn(connection, kit.ask(max_points=16))
         steps = [step_of(n) for n in range(n_points)]
         width = next(2**k for k in range(60) if len({step // 2**k for step in steps}) <= 16)
         buckets: dict[int, list[int]] = {}
@@ -110,9 +110,9 @@ def test_a_reader_meanwhile_sees_every_point_once(database: Database, kit: Any) 
     async def read(reader: AsyncConnection[Any], done: asyncio.Event) -> None:
         nonlocal n_answers
         while not done.is_set():
-            for curve in await read_series(reader, kit.ask(max_points=100)):
+            for curve in await kit.drawn(reader, kit.ask(max_points=100)):
                 assert curve.n_points == ((curve.last[-1] or 0) + 1 if curve.bucketed else len(curve.step))
-            for curve in await read_series(reader, kit.ask(max_points=5_000, first=500, last=4_000)):
+            for curve in await kit.drawn(reader, kit.ask(max_points=5_000, first=500, last=4_000)):
                 assert curve.step == list(range(500, min(4_001, max(curve.step, default=0) + 1)))
             n_answers += 1
 

@@ -91,7 +91,6 @@ async def test_every_way_finds_the_same_pages(
 ) -> None:
     """With windows so small that they cut, so that the index of words is asked, and with ones that hold everything."""
     monkeypatch.setattr(find, "WINDOW", window)
-    monkeypatch.setattr(find, "LEAST_WINDOW", min(window, find.LEAST_WINDOW))
     random = Random(5)
     await many_runs(live, log, event, random)
     everything = await asked(live, viewer=Viewer(user="root", all_workspaces=True), limit=50)

@@ -85,5 +85,8 @@ SELECT j.job_id, j.status, j.host, j.summary, s.state
   FROM jobs j JOIN job_states s USING (batch_id, job_id)
  WHERE batch_id = %s AND job_id = %s;
 
--- name: job_exists
-SELECT 1 FROM jobs WHERE batch_id = %s AND job_id = %s;
+-- name: seen_job
+-- The job, where the viewer may see its run.
+SELECT 1
+  FROM jobs JOIN runs r USING (batch_id)
+ WHERE batch_id = %(batch_id)s AND job_id = %(job_id)s AND (%(all)s OR r.workspace = ANY (%(workspaces)s));

@@ -20,7 +20,7 @@ from argus_contracts.queries.jobs import (
     MetricSummary,
 )
 from argus_contracts.queries.runs import RunSummary
-from argus_contracts.queries.series import GetSeries, Series
+from argus_contracts.queries.series import GetSeries
 from argus_query.facts import like_pattern, moment_of
 from argus_query.fitting import n_that_fit
 from argus_query.jobs.machine import Machine
@@ -112,14 +112,15 @@ async def get_job(
     return JobAnswer(position=position, job=detail, run=RunSummary(**summary_fields(run, now, stall)))
 
 
-async def series_of_job(connection: AsyncConnection[Any], question: GetSeries) -> list[Series]:
-    """The curves; those of the machine may be the batch's, where the run has only this job."""
+async def get_series(connection: AsyncConnection[Any], question: GetSeries, position: int) -> dict[str, Any]:
+    """The fields of a `SeriesAnswer`; curves of the machine may be the batch's, where the run has only this job."""
+    await _seen_job(connection, question)
     series = await read_series(connection, question)
-    missing = [key for key in question.keys if key not in {one.key for one in series}]
+    missing = [key for key in question.keys if key not in {one["key"] for one in series}]
     if missing and (await _batch(connection, question.batch_id))[1] == 1:
         of_batch = question.model_copy(update={"job_id": OF_THE_BATCH, "keys": missing})
         series += await read_series(connection, of_batch)
-    return series
+    return {"position": position, "batch_id": question.batch_id, "job_id": question.job_id, "series": series}
 
 
 async def _metrics_of_job(
@@ -132,10 +133,11 @@ async def _metrics_of_job(
     return own[:MAX_SERIES]
 
 
-async def job_exists(connection: AsyncConnection[Any], batch_id: str, job_id: str) -> None:
-    """Errors: `NotFound`."""
-    if await (await connection.execute(_SQL["job_exists"], [batch_id, job_id])).fetchone() is None:
-        raise NotFound(f"there is no job {job_id!r} in run {batch_id!r}")
+async def _seen_job(connection: AsyncConnection[Any], question: GetSeries) -> None:
+    """Errors: `NotFound`, also where the viewer may not see the run."""
+    asked = {"batch_id": question.batch_id, "job_id": question.job_id, **seen_by(question.viewer)}
+    if await (await connection.execute(_SQL["seen_job"], asked)).fetchone() is None:
+        raise NotFound(f"there is no job {question.job_id!r} in run {question.batch_id!r}")
 
 
 async def _batch(connection: AsyncConnection[Any], batch_id: str) -> tuple[BatchState, int]:

@@ -1,14 +1,16 @@
 """Finds the page of a list of runs: which ones, the newest first, in a time that does not grow with what others have.
 
-What an index has in order (a workspace, with a project, user or status) is one range of that index. A text or a label is
-not: where many runs have it, a page of them is among the newest few thousand; where few have it, the index of words names
-them all. Nobody knows before which of the two it is, so the first is tried, and where it does not fill the page the second.
+What an index has in order (a workspace, with a project, user or status) is one range of that index. Somebody sees several
+of them: they are read together, each only as far as the page needs it. A text or a label is in no order: where many runs
+have it, a page of them is among the newest few thousand of the ranges; where few have it, the index of words names them
+all. Nobody knows of a text which of the two it is, so the first is tried, and where it does not fill the page the second.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, LiteralString
+from functools import lru_cache
+from typing import Any, LiteralString, NamedTuple, cast
 
 from psycopg import AsyncConnection
 
@@ -20,22 +22,16 @@ from argus_query.sql import load
 
 WINDOW = 10_000
 """So many runs are looked at before the index of words is asked, which then has few to name: 1 in 200 of these at most."""
-LEAST_WINDOW = 2_000
-"""Per workspace, where somebody sees many."""
+MOST_RANGES = 200
+"""More of them would take longer to plan than to read."""
 _SQL = load(__package__ or "", "lists.sql")
 
 
-def _statement(name: str, of_workspace: LiteralString) -> LiteralString:
-    statement = _SQL[name].replace("/* of workspace */", of_workspace)
-    for part in ("filters", "behind"):
-        statement = statement.replace(f"/* {part} */", _SQL[part].rstrip(";"))
-    return statement
+class _Range(NamedTuple):
+    """A part of the list that an index has in order. None: all that are visible; any."""
 
-
-_SOME, _ALL = "runs.workspace = w.workspace", "(%(visible)s::text[] IS NULL OR workspace = ANY (%(visible)s))"
-_PLAIN, _PLAIN_OF_ALL = _statement("plain_page", _SOME), _statement("plain_page", _ALL)
-_NEWEST, _NEWEST_OF_ALL = _statement("newest_page", _SOME), _statement("newest_page", _ALL)
-_BY_WORDS = _statement("page_by_words", "")
+    workspace: str | None
+    status: str | None
 
 
 async def find_page(connection: AsyncConnection[Any], question: ListRuns, now: datetime) -> list[str]:
@@ -43,18 +39,56 @@ async def find_page(connection: AsyncConnection[Any], question: ListRuns, now: d
     visible = _visible(question)
     if visible == []:
         return []
-    # Of several workspaces a user is in few: the user's own range of an index is shorter than one range in each of them.
-    as_one = visible is None or (question.user is not None and len(visible) > 1)
-    wanted = {**_parameters(question, visible, as_one), "now": now}
-    if wanted["text"] is None and wanted["label"] is None:
-        cursor = await connection.execute(_PLAIN_OF_ALL if as_one else _PLAIN, wanted)
+    wanted = {**_parameters(question, visible), "now": now, "window": WINDOW}
+    ranges = _ranges(question, visible, wanted)
+    for n, each in enumerate(ranges):
+        wanted[f"workspace_{n}"], wanted[f"status_{n}"] = each
+    plain = wanted["text"] is None and wanted["label"] is None
+    statement = _statement(plain, len(ranges), ranges[0].workspace is not None, ranges[0].status is not None)
+    cursor = await connection.execute(statement, wanted)
+    if plain:
         return [row[0] async for row in cursor]
-    row = await (await connection.execute(_NEWEST_OF_ALL if as_one else _NEWEST, wanted)).fetchone()
-    assert row is not None, "a SELECT without FROM has one row"
-    whole, batch_ids = row
-    if whole or len(batch_ids) > question.limit:
-        return batch_ids
-    return [row[0] async for row in await connection.execute(_BY_WORDS, wanted)]
+    found: list[str] = []
+    async for batch_id, fits, is_end in cursor:
+        if fits:
+            found.append(batch_id)
+        if is_end and len(found) <= question.limit:
+            return [row[0] async for row in await connection.execute(_BY_WORDS, wanted)]
+    return found
+
+
+def _ranges(question: ListRuns, visible: list[str] | None, wanted: dict[str, Any]) -> list[_Range]:
+    # Of several workspaces a user is in few: the user's own range of an index is shorter than one range in each of them.
+    as_one = visible is None or len(visible) > MOST_RANGES or (question.user is not None and len(visible) > 1)
+    workspaces = [None] if as_one or visible is None else visible
+    statuses = [wanted["status"]] if wanted["statuses"] is None else wanted["statuses"]
+    # A range is of a project or a user where one is asked for; then the status is looked at in each row.
+    if question.user is not None or wanted["project"] is not None or len(workspaces) * len(statuses) > MOST_RANGES:
+        statuses = [None]
+    return [_Range(workspace, status) for workspace in workspaces for status in statuses]
+
+
+@lru_cache(maxsize=MOST_RANGES)
+def _statement(plain: bool, n_ranges: int, by_workspace: bool, by_status: bool) -> LiteralString:
+    one = _whole(_SQL["newest_of_range" if plain else "judged_of_range"])
+    conditions = [_SQL["in_workspace" if by_workspace else "in_visible"], *([_SQL["with_status"]] if by_status else [])]
+    one = one.replace("/* range */", " AND ".join(conditions))
+    parts = [
+        one.replace("%(workspace)s", f"%(workspace_{n})s").replace("%(status_of_range)s", f"%(status_{n})s")
+        for n in range(n_ranges)
+    ]
+    whole = _SQL["newest_page" if plain else "fitting_page"].replace("/* visible */", _SQL["in_visible"])
+    # Pieces of a file that ships with the code, and numbers.
+    return cast("LiteralString", whole.replace("/* ranges */", " UNION ALL ".join(f"({part})" for part in parts)))
+
+
+def _whole(statement: LiteralString) -> LiteralString:
+    for part in ("filters", "behind"):
+        statement = statement.replace(f"/* {part} */", _SQL[part].rstrip(";"))
+    return statement
+
+
+_BY_WORDS = _whole(_SQL["page_by_words"])
 
 
 def _visible(question: ListRuns) -> list[str] | None:
@@ -65,7 +99,7 @@ def _visible(question: ListRuns) -> list[str] | None:
     return None if viewer.all_workspaces else sorted(set(viewer.workspaces))
 
 
-def _parameters(question: ListRuns, visible: list[str] | None, as_one: bool) -> dict[str, Any]:
+def _parameters(question: ListRuns, visible: list[str] | None) -> dict[str, Any]:
     connected: list[str] = [status for status in question.status if status != "disconnected"]
     disconnected = len(connected) < len(question.status)
     statuses = sorted({*connected, *(("running", "stopping") if disconnected else ())})
@@ -74,10 +108,8 @@ def _parameters(question: ListRuns, visible: list[str] | None, as_one: bool) -> 
     project, label = short_name(question.project), short_name(question.label)
     said = {"project": project, "user": question.user, "label": label}
     sort_at, batch_id = _start_of_page(question.cursor)
-    ranges = [""] if as_one or visible is None else visible
     return {
         "visible": visible,
-        "workspaces": ranges,
         "status": status,
         "statuses": statuses if len(statuses) > 1 else None,
         "disconnected": disconnected,
@@ -87,11 +119,9 @@ def _parameters(question: ListRuns, visible: list[str] | None, as_one: bool) -> 
         "type": question.type,
         "label": label,
         "text": folded(search) if search else None,
-        # The window goes through the index of one of these, and looks at the others in each row.
+        # A window goes through the index of one of these, and looks at the others in each row.
         "drive_project": project if question.user is None else None,
         "drive_user": question.user,
-        "drive_status": status if project is None and question.user is None else None,
-        "window": max(min(WINDOW, LEAST_WINDOW), WINDOW // len(ranges)),
         "words": words_query(search, visible, [(kind, value) for kind, value in said.items() if value is not None]),
         "sort_at": sort_at,
         "batch_id": batch_id,

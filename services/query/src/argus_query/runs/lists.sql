@@ -15,46 +15,67 @@ AND (%(type)s::text IS NULL OR type = %(type)s)
     (%(sort_at)s::timestamptz IS NULL
      OR (sort_at, batch_id) < (%(sort_at)s::timestamptz, %(batch_id)s::text COLLATE "C"))
 
--- name: plain_page
--- Without text and label. Per workspace, so that each part is one range of an index however many runs others have.
-SELECT r.batch_id
-  FROM unnest(%(workspaces)s::text[]) AS w(workspace)
- CROSS JOIN LATERAL (
-    SELECT batch_id, sort_at
-      FROM runs
-     WHERE /* of workspace */ AND /* behind */ AND /* filters */
-     ORDER BY sort_at DESC, batch_id DESC
-     LIMIT %(limit)s) AS r
- ORDER BY r.sort_at DESC, r.batch_id DESC
- LIMIT %(limit)s;
+-- name: in_workspace
+-- Stands in place of `range` below, with a number behind the name of the parameter.
+workspace = %(workspace)s
+
+-- name: in_visible
+(%(visible)s::text[] IS NULL OR workspace = ANY (%(visible)s))
+
+-- name: with_status
+status = %(status_of_range)s
+
+-- name: newest_of_range
+-- Without text and label: of one range those that a page may hold.
+SELECT batch_id, sort_at
+  FROM runs
+ WHERE /* range */ AND /* behind */ AND /* filters */
+ ORDER BY sort_at DESC, batch_id DESC
+ LIMIT %(limit)s
 
 -- name: newest_page
--- Of the newest `window` runs of each workspace those that fit, as far back as all the windows reach; and whether there
--- is nothing behind the windows.
-WITH looked_at AS MATERIALIZED (
-    SELECT w.workspace, r.*
-      FROM unnest(%(workspaces)s::text[]) AS w(workspace)
-     CROSS JOIN LATERAL (
-        SELECT batch_id, sort_at,
-               (%(label)s::text IS NULL OR labels @> ARRAY[%(label)s::text])
-               AND (%(text)s::text IS NULL OR strpos(search_text, %(text)s) > 0)
-               AND /* filters */ AS fits
-          FROM runs
-         WHERE /* of workspace */ AND /* behind */
-           AND (%(drive_project)s::text IS NULL OR project = %(drive_project)s)
-           AND (%(drive_user)s::text IS NULL OR user_name = %(drive_user)s)
-           AND (%(drive_status)s::text IS NULL OR status = %(drive_status)s)
-         ORDER BY sort_at DESC, batch_id DESC
-         LIMIT %(window)s) AS r),
-reach AS MATERIALIZED (
-    SELECT max(oldest) AS sort_at
-      FROM (SELECT min(sort_at) AS oldest FROM looked_at GROUP BY workspace HAVING count(*) = %(window)s) AS full_windows)
-SELECT (SELECT sort_at IS NULL FROM reach),
-       ARRAY(SELECT batch_id
-               FROM looked_at
-              WHERE fits AND sort_at > coalesce((SELECT sort_at FROM reach), '-infinity')
-              ORDER BY sort_at DESC, batch_id DESC
-              LIMIT %(limit)s);
+-- All ranges in one order: as each is read in order, none is read further than the page needs it.
+SELECT batch_id
+  FROM (/* ranges */) AS found
+ ORDER BY sort_at DESC, batch_id DESC
+ LIMIT %(limit)s;
+
+-- name: judged_of_range
+-- With text or label: the newest of one range, and whether they fit.
+SELECT batch_id, sort_at,
+       (%(label)s::text IS NULL OR labels @> ARRAY[%(label)s::text])
+       AND (%(text)s::text IS NULL OR strpos(search_text, %(text)s) > 0)
+       AND /* filters */ AS fits
+  FROM runs
+ WHERE /* range */ AND /* behind */
+   AND (%(drive_project)s::text IS NULL OR project = %(drive_project)s)
+   AND (%(drive_user)s::text IS NULL OR user_name = %(drive_user)s)
+   AND NOT (SELECT is_rare FROM rare)
+ ORDER BY sort_at DESC, batch_id DESC
+ LIMIT %(window)s
+
+-- name: fitting_page
+-- Of the newest `window` runs of all ranges those that fit, no further than the page needs. `is_end`: the window ends here,
+-- and nobody knows what is behind. Where the label is so rare that a window is not likely to hold a page of it, none is
+-- looked at, and the one row says that it ends at once.
+WITH rare AS MATERIALIZED (
+    SELECT %(label)s::text IS NOT NULL AND (
+        SELECT coalesce(sum(n_runs), 0) FROM run_facets
+         WHERE kind = 'label' AND value = %(label)s AND /* visible */) * %(window)s < (
+        SELECT coalesce(sum(n_runs), 0) FROM run_facets WHERE kind = 'workspace' AND /* visible */) * %(limit)s AS is_rare)
+SELECT batch_id, fits, is_end
+  FROM ((SELECT batch_id, sort_at, fits, n = %(window)s AS is_end
+           FROM (SELECT batch_id, sort_at, fits, row_number() OVER (ORDER BY sort_at DESC, batch_id DESC) AS n
+                   FROM (SELECT batch_id, sort_at, fits
+                           FROM (/* ranges */) AS judged
+                          ORDER BY sort_at DESC, batch_id DESC
+                          LIMIT %(window)s) AS looked_at) AS numbered
+          WHERE fits OR n = %(window)s
+          ORDER BY sort_at DESC, batch_id DESC)
+         UNION ALL
+        (SELECT NULL::text COLLATE "C", 'infinity'::timestamptz, false, true FROM rare WHERE is_rare)) AS found
+ ORDER BY sort_at DESC, batch_id DESC
+ LIMIT %(limit)s;
 
 -- name: page_by_words
 -- All that have the words, however old, the newest first: each is looked up by itself, and no more than fill the page.

@@ -23,7 +23,7 @@ class Runs:
     """The read model of runs."""
 
     name = "runs"
-    version = 2
+    version = 3
     tables = ("runs", "run_states", "run_words", "run_facets")
 
     def __init__(self) -> None:
@@ -104,8 +104,9 @@ class Runs:
                 rows = [state.row(now) for state, now in found_by]
                 ids = [state.batch_id for state in changed]
                 states = [orjson.dumps(state.to_json()).decode() for state in changed]
+                summaries = [orjson.dumps(state.summary()).decode() for state in changed]
                 await connection.execute(_SQL["upsert_runs"], [orjson.dumps(rows).decode()])
-                await connection.execute(_SQL["upsert_states"], [ids, states])
+                await connection.execute(_SQL["upsert_states"], [ids, states, summaries])
             words = [
                 {"batch_id": state.batch_id, "sort_at": iso(now.at), "words": words_of(now.text, now.facets)}
                 for state, now in found_by

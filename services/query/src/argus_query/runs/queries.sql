@@ -13,19 +13,20 @@ INSERT INTO runs
 SELECT * FROM jsonb_to_recordset(%s) AS n(
     batch_id text, workspace text, user_name text, type text, project text, labels text[], status text,
     sort_at timestamptz, heartbeat_interval_s double precision, last_seen_at timestamptz,
-    last_progress_at timestamptz, last_occurred_at timestamptz, search_text text, summary jsonb)
+    last_progress_at timestamptz, last_occurred_at timestamptz, search_text text)
 ON CONFLICT (batch_id) DO UPDATE SET
     workspace = excluded.workspace, user_name = excluded.user_name, type = excluded.type, project = excluded.project,
     labels = excluded.labels, status = excluded.status, sort_at = excluded.sort_at,
     heartbeat_interval_s = excluded.heartbeat_interval_s, last_seen_at = excluded.last_seen_at,
     last_progress_at = excluded.last_progress_at, last_occurred_at = excluded.last_occurred_at,
-    search_text = excluded.search_text, summary = excluded.summary;
+    search_text = excluded.search_text;
 
 -- name: upsert_states
--- Two columns, each state a JSON text of its own: a third of the work of one large jsonb that is taken apart.
+-- Columns, each state a JSON text of its own: a third of the work of one large jsonb that is taken apart.
 INSERT INTO run_states
-SELECT batch_id, state::jsonb FROM unnest(%b::text[], %b::text[]) AS n(batch_id, state)
-ON CONFLICT (batch_id) DO UPDATE SET state = excluded.state;
+SELECT batch_id, state::jsonb, summary::jsonb
+FROM unnest(%b::text[], %b::text[], %b::text[]) AS n(batch_id, state, summary)
+ON CONFLICT (batch_id) DO UPDATE SET state = excluded.state, summary = excluded.summary;
 
 -- name: upsert_words
 INSERT INTO run_words
@@ -61,8 +62,8 @@ DELETE FROM run_states WHERE batch_id = ANY (%s);
 -- name: list_runs
 -- These runs, the newest first.
 SELECT r.batch_id, r.workspace, r.user_name, r.type, r.project, r.labels, r.status, r.sort_at, r.heartbeat_interval_s,
-       r.last_seen_at, r.last_progress_at, r.last_occurred_at, r.summary, to_jsonb(c) - 'state' - 'batch_id' AS jobs
-  FROM runs r LEFT JOIN job_batches c USING (batch_id)
+       r.last_seen_at, r.last_progress_at, r.last_occurred_at, s.summary, to_jsonb(c) - 'state' - 'batch_id' AS jobs
+  FROM runs r JOIN run_states s USING (batch_id) LEFT JOIN job_batches c USING (batch_id)
  WHERE r.batch_id = ANY (%s)
  ORDER BY r.sort_at DESC, r.batch_id DESC;
 
@@ -72,7 +73,7 @@ SELECT value FROM run_facets WHERE kind = 'workspace' ORDER BY value;
 
 -- name: get_run
 SELECT r.batch_id, r.workspace, r.user_name, r.type, r.project, r.labels, r.status, r.sort_at,
-       r.heartbeat_interval_s, r.last_seen_at, r.last_progress_at, r.last_occurred_at, r.summary,
+       r.heartbeat_interval_s, r.last_seen_at, r.last_progress_at, r.last_occurred_at, s.summary,
        to_jsonb(c) - 'state' - 'batch_id' AS jobs, s.state
   FROM runs r JOIN run_states s USING (batch_id) LEFT JOIN job_batches c USING (batch_id)
  WHERE r.batch_id = %(batch_id)s AND (%(all)s OR r.workspace = ANY (%(workspaces)s));

@@ -1,4 +1,4 @@
--- A row per run: what lists filter, sort and show. What the clock decides (disconnected, stalled) is derived when read.
+-- A row per run: what lists filter and sort by, and no more: a search looks at ten thousand of them. What the clock decides (disconnected, stalled) is derived when read.
 -- last_seen_at and last_progress_at are by Argus' clock, last_occurred_at is by the sender's; null: nothing came yet.
 CREATE TABLE runs (
     batch_id             text COLLATE "C" PRIMARY KEY,
@@ -13,8 +13,7 @@ CREATE TABLE runs (
     last_seen_at         timestamptz,
     last_progress_at     timestamptz,
     last_occurred_at     timestamptz,
-    search_text          text NOT NULL,
-    summary              jsonb NOT NULL
+    search_text          text NOT NULL
 ) WITH (fillfactor = 80);
 
 -- Two of each: for who sees some workspaces, and for who sees all.
@@ -26,6 +25,8 @@ CREATE INDEX runs_by_user ON runs (user_name, sort_at DESC, batch_id DESC);
 CREATE INDEX runs_by_user_there ON runs (workspace, user_name, sort_at DESC, batch_id DESC);
 CREATE INDEX runs_by_project ON runs (project, sort_at DESC, batch_id DESC);
 CREATE INDEX runs_by_project_there ON runs (workspace, project, sort_at DESC, batch_id DESC);
+-- Both are asked for together often, and where few runs have both, the range of either is long.
+CREATE INDEX runs_by_project_and_status_there ON runs (workspace, project, status, sort_at DESC, batch_id DESC);
 
 -- The words by which a run is found (words.py). Apart from the row, which changes often: this does not.
 CREATE TABLE run_words (
@@ -36,10 +37,11 @@ CREATE TABLE run_words (
 
 CREATE INDEX run_words_by_word ON run_words USING gin (words);
 
--- What the fold must remember of a run to take the next event, in whatever order events come.
+-- What the fold must remember of a run to take the next event, in whatever order events come; and what is shown of it.
 CREATE TABLE run_states (
     batch_id text COLLATE "C" PRIMARY KEY,
-    state    jsonb NOT NULL
+    state    jsonb NOT NULL,
+    summary  jsonb NOT NULL
 );
 
 -- What the filter row offers, with the number of runs that have it.

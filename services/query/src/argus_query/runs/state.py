@@ -179,8 +179,6 @@ class RunState:
 
     def row(self, found_by: FoundBy) -> dict[str, Any]:
         """Its row in `runs`. found_by: as `found_by()` says."""
-        end, because = self.life.end(), self.because()
-        end_data = end.data if end else {}
         return {
             "batch_id": self.batch_id,
             "workspace": self.workspace,
@@ -193,17 +191,22 @@ class RunState:
             "heartbeat_interval_s": self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S,
             **self.times(),
             "search_text": found_by.text,
-            "summary": {
-                "name": self.get("name") or self.batch_id,
-                "status_since": iso(because[-1].at) if because else None,
-                "started_at": iso(self.started_at),
-                "ended_at": iso(end.at) if end else None,
-                "elapsed_s": end_data.get("elapsed_s"),
-                "host": self.host,
-                "attempt": max(1, self.life.attempt),
-                "n_jobs_expected": self.get("n_jobs_expected"),
-                "reason": end_data.get("reason") or _last_line(end_data.get("error_report")),
-            },
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What lists show of it, beyond its row in `runs`."""
+        end, because = self.life.end(), self.because()
+        end_data = end.data if end else {}
+        return {
+            "name": self.get("name") or self.batch_id,
+            "status_since": iso(because[-1].at) if because else None,
+            "started_at": iso(self.started_at),
+            "ended_at": iso(end.at) if end else None,
+            "elapsed_s": end_data.get("elapsed_s"),
+            "host": self.host,
+            "attempt": max(1, self.life.attempt),
+            "n_jobs_expected": self.get("n_jobs_expected"),
+            "reason": end_data.get("reason") or _last_line(end_data.get("error_report")),
         }
 
     def times(self) -> dict[str, Any]:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from argus_contracts.queries.series import NotFinite
 from argus_query.series.points import POINT, Points
 from argus_query.series.tiers import (
     BUCKET,
@@ -61,7 +59,7 @@ class _Entries:
 
 
 def thin(pieces: Pieces, max_points: int) -> dict[str, Any] | int:
-    """The fields of a `Series`; or, where the tiers are too wide to tell, the widest tiers to come back with (0: none).
+    """The fields of a `Series`, as lists or arrays, a value that is not finite as it is; or, where the tiers are too wide to tell, the widest tiers to come back with (0: none).
 
     The number that comes back is smaller than the widest tier in `pieces`, so asking again comes to an end.
     """
@@ -139,7 +137,7 @@ def _exponent(entries: _Entries, max_points: int) -> int:
     return exponent
 
 
-def _bucketed(entries: _Entries, exponent: int, n_points: int, not_finite: list[NotFinite]) -> dict[str, Any]:
+def _bucketed(entries: _Entries, exponent: int, n_points: int, not_finite: list[dict[str, Any]]) -> dict[str, Any]:
     rows = entries.rows
     buckets = rows["step"] >> exponent
     apart = (entries.attempts[1:] != entries.attempts[:-1]) | (buckets[1:] != buckets[:-1])
@@ -155,13 +153,13 @@ def _bucketed(entries: _Entries, exponent: int, n_points: int, not_finite: list[
     return {
         "n_points": n_points,
         "bucketed": True,
-        "attempt": entries.attempts[ends - 1].tolist(),
-        "step": last["step"].tolist(),
-        "time_ms": (last["time_us"] // 1000).tolist(),
+        "attempt": entries.attempts[ends - 1],
+        "step": np.ascontiguousarray(last["step"]),
+        "time_ms": last["time_us"] // 1000,
         "value": [_short(mean) for mean in means],
         "min": [_short(low if n else None) for low, n in zip(lows, n_finite, strict=True)],
         "max": [_short(high if n else None) for high, n in zip(highs, n_finite, strict=True)],
-        "last": [_short(value) for value in _drawable(last["value"])],
+        "last": [_short(value) for value in last["value"].tolist()],
         "not_finite": not_finite,
     }
 
@@ -183,16 +181,16 @@ def _raw(points: dict[int, Points], n_points: int) -> dict[str, Any]:
     return {
         "n_points": n_points,
         "bucketed": False,
-        "attempt": [attempt for attempt in attempts for _ in range(len(points[attempt]))],
-        "step": every["step"].tolist(),
-        "time_ms": (every["time_us"] // 1000).tolist(),
-        "value": _drawable(every["value"]),
+        "attempt": np.repeat(np.array(attempts, dtype=np.int64), [len(points[attempt]) for attempt in attempts]),
+        "step": np.ascontiguousarray(every["step"]),
+        "time_ms": every["time_us"] // 1000,
+        "value": np.ascontiguousarray(every["value"]),
         "not_finite": _newest_not_finite(Pieces(points, [], [])),
     }
 
 
-def _newest_not_finite(pieces: Pieces) -> list[NotFinite]:
-    """The last `MAX_NOT_FINITE` by (attempt, step, time)."""
+def _newest_not_finite(pieces: Pieces) -> list[dict[str, Any]]:
+    """The fields of a `NotFinite` for each of the last `MAX_NOT_FINITE` by (attempt, step, time)."""
     odd = [(attempt, points[~np.isfinite(points["value"])]) for attempt, points in pieces.points.items()]
     odd += pieces.not_finite
     odd = [(attempt, points) for attempt, points in odd if len(points)]
@@ -203,16 +201,12 @@ def _newest_not_finite(pieces: Pieces) -> list[NotFinite]:
     order = np.lexsort((points["value"], points["tie"], points["time_us"], points["step"], attempts))
     newest = points[order[-MAX_NOT_FINITE:]]
     return [
-        NotFinite(step=step, time_ms=time_us // 1000, value=_word(value)) for step, time_us, _, value in newest.tolist()
+        {"step": step, "time_ms": time_us // 1000, "value": _word(value)} for step, time_us, _, value in newest.tolist()
     ]
 
 
-def _word(value: float) -> Any:
+def _word(value: float) -> str:
     return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")  # noqa: PLR0124
-
-
-def _drawable(values: NDArray[np.float64]) -> list[float | None]:
-    return [value if isfinite(value) else None for value in values.tolist()]
 
 
 def _short(value: float | None) -> float | None:
