@@ -18,7 +18,7 @@ Ask = Callable[..., Any]
 N_JOBS = 2_000
 BYTES_OF_A_TILE = 80
 STATEMENTS_AROUND = 3
-"""Whether the connection still stands, the lock, the moment, and whether the viewer may see the run."""
+"""Whether the connection still stands, the lock with the moment, and whether the viewer may see the run."""
 
 
 @pytest.fixture
