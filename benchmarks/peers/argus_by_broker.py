@@ -19,6 +19,7 @@ from argus_contracts.envelope import BETWEEN_DOCUMENTS
 from argus_contracts.subjects import bundle_subject
 
 DOCUMENTS_PER_BUNDLE = 100
+EVENTS_OF_A_RUN = 5
 BUNDLES_AT_ONCE = 16
 
 

@@ -46,7 +46,6 @@ def main() -> None:
     found["runs_at_once_s"] = work.timed(
         lambda: work.all_runs(one_run, work.N_RUNS, work.N_RUNS * 2, work.RUNS_AT_ONCE)
     )
-    found["n_runs_at_once"] = work.N_RUNS * 2
     found["history_s"] = work.median_of_reads(lambda: len(client.get_metric_history(run_id, work.KEYS[0])))
     work.answer(found)
 

@@ -34,6 +34,7 @@ IDLE_S = 10.0
 """A thread that has had nothing to do for so long ends; the next run starts another."""
 MAX_ENDED = 200
 """Ended runs that wait here for being stored; further ones wait as folders, until there is room to adopt them."""
+MAX_REMEMBERED = 10_000
 
 _gate = threading.RLock()
 """Reentrant: a signal may end the process in the middle of what it guards."""
@@ -104,7 +105,8 @@ class Sender(threading.Thread):
         self._parked: dict[str, int] = {}
         """Ended producers whose folders wait outside, with how many of their events Argus does not have."""
         self._flushes: deque[_Flush] = deque()
-        self._batch_ids: set[str] = set()
+        self._batch_ids: dict[str, None] = {}
+        """The newest runs of this process: what their forked children left in the spool is ours to wait for."""
         self._deadline: float | None = None
         self._finished_at = 0.0
         self._next_adoption = time.monotonic() + ADOPT_FIRST_S
@@ -200,7 +202,9 @@ class Sender(threading.Thread):
         while self.arriving and (self._is_due(self.arriving[0]) or self._deadline is not None):
             producer = self.arriving.popleft()
             self._producers[producer.id] = producer
-            self._batch_ids.add(producer.batch_id)
+            self._batch_ids[producer.batch_id] = None
+            if len(self._batch_ids) > MAX_REMEMBERED:
+                del self._batch_ids[next(iter(self._batch_ids))]
             if courier is not None:
                 courier.outboxes[producer.id] = producer.outbox
 

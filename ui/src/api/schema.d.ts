@@ -1613,6 +1613,8 @@ export interface components {
          * Stored
          * @description Published on `argus.stored.<workspace>.<user>` after a commit: what a producer need not keep any more.
          *
+         *     A message there is one of these as a JSON object; or a list of at most 200 of them, each of another producer or class,
+         *     which only who sends bundles needs to understand: other producers are told of in objects.
          *     Every `seq` below `next_seq` of this producer and class is in the log or in `dead_letters`; above it `ranges`
          *     lists further ones that are ([first, last] pairs, both inclusive, ascending).
          */
