@@ -42,10 +42,11 @@ def watch(
     """
     global _sampler  # noqa: PLW0603
     with _gate:
-        if _sampler is None or _sampler.ending:
-            _sampler = Sampler()
-            _sampler.start()
         sampler = _sampler
+        if sampler is None or sampler.ending:
+            sampler = Sampler()
+            sampler.start()
+            _sampler = sampler
         one = Watch(sampler, interval_s, folder or ".", say_environment, say_snapshot)
         sampler.watches.append(one)
     if (known := sampler.environment_known(one.cwd)) is not None:
