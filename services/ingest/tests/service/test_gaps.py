@@ -29,14 +29,15 @@ async def connection(database: Database) -> AsyncIterator[AsyncConnection[Any]]:
 def numbered(*seqs: int, producer: str = "p1") -> list[Incoming | Buried]:
     """A message of one event for each number."""
     return [
-        accept(
+        document
+        for seq in seqs
+        for document in accept(
             event_subject("lab", "ada", "b1"),
             orjson.dumps({"v": 2, "producer_id": producer, "class": "metrics", "first_seq": seq, "events": [{
                 "event_id": str(uuid4()), "kind": "job_epoch", "batch_id": "b1", "job_id": "j",
                 "occurred_at": "2026-11-21T03:00:00Z", "data": {"step": seq, "metrics": {"loss": 0.5}},
             }]}),
         )
-        for seq in seqs
     ]  # fmt: skip
 
 
