@@ -42,7 +42,7 @@ STEPS = [
     Step("known as stored, not trimmed", "argus.outbox:Outbox.stored", "after", 2, "sender"),
     Step("a new segment begun", "argus.rolling:open_next", "after", 1, "sender"),
     Step("a segment trimmed", "argus.tracks:Track.remove", "after", 1, "sender"),
-    Step("all stored, the folder there", "argus.outbox:Outbox.remove_folder", "before", 1, "sender at its end"),
+    Step("all stored, the folder there", "argus.folders:give_back", "before", 1, "sender at its end"),
     Step("argus sync has sent something", "argus.courier:Courier._send", "after", 1, "sync"),
     Step("posted, not published", "argus_gateway.publish:Publisher.publish", "before", 3, "gateway"),
     Step("published, not answered", "argus_gateway.publish:Publisher.publish", "after", 3, "gateway"),
