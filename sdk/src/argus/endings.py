@@ -27,6 +27,8 @@ _installed = False
 _uncaught: Outcome | None = None
 _exit_called: tuple[Outcome, int] | None = None
 """The last `sys.exit` and how much had been said by then: whoever speaks on afterwards has caught it."""
+_watched_child = 0
+"""The process whose end `watch_child` watches."""
 _previous_excepthook: Any = None
 _previous_exit: Any = None
 _previous_sigterm: Any = None
@@ -36,6 +38,17 @@ def watch(run: Run) -> None:
     """`run` is ended in the right way, however this process ends (but for kill -9)."""
     _live.add(run)
     _install()
+    if (process := sys.modules.get("multiprocessing.process")) is not None and process.parent_process() is not None:
+        watch_child()
+
+
+def watch_child() -> None:
+    """A child of multiprocessing that was forked leaves without `atexit`: its end is noticed all the same."""
+    global _watched_child  # noqa: PLW0603
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None and _watched_child != os.getpid():
+        _watched_child = os.getpid()
+        util.Finalize(None, _at_child_end, exitpriority=10)
 
 
 def forget(run: Run) -> None:
@@ -84,6 +97,10 @@ def _at_exit() -> None:
     if outcome is None and _exit_called is not None and _exit_called[1] == _said():
         outcome = _exit_called[0]
     end_process(outcome or Outcome("done"))
+
+
+def _at_child_end() -> None:
+    end_process(outcome_of(sys.exc_info()[1]))  # what the child's function has raised is on its way through here
 
 
 def end_process(outcome: Outcome) -> None:

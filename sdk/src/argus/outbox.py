@@ -238,7 +238,7 @@ class Outbox:
         """Whether events wait here that no disk has taken yet."""
         return any(
             isinstance(track.segments[-1], MemorySegment) if track.segments else False for track in self.tracks.values()
-        ) or (self.spool is not None and any(lane.memory is not None for lane in self.spool.lanes.values()))
+        ) or (self.spool is not None and self.spool.holds_memory())
 
     def written(self) -> dict[SpoolClass, int]:
         """The seq behind everything that was written so far, by class."""

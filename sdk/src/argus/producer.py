@@ -109,12 +109,16 @@ class Producer:
             self._next_stop_poll = now + STOP_POLL_S
             self.stop_requested = bool(transport.stop_requested(self.batch_id))
 
-    def close_lanes(self) -> None:
-        """What is said from now on is not recorded; the outbox knows that no more will come."""
+    def close_files(self) -> None:
+        """What is said from now on is not recorded. Any thread may call it."""
         for lane in self.spool.lanes.values():
             with lane.lock:
                 lane.closed = True
                 lane.close()
+
+    def close_lanes(self) -> None:
+        """As `close_files`, and the outbox knows that no more will come."""
+        self.close_files()
         self.outbox.no_more()
 
     def let_go(self) -> None:

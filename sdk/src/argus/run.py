@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -14,14 +13,13 @@ from urllib.parse import quote
 
 import orjson
 
-from argus import endings, sampler, values
+from argus import endings, sampler, sender, values
 from argus.clock import SteadyClock
 from argus.console import Capture
 from argus.given import settings_of, whole
 from argus.job import Job
 from argus.outcome import Outcome, OutcomeStatus, outcome_of
 from argus.producer import Producer, lane_of
-from argus.sender import FINISH_S, carry
 from argus.settings import Settings
 from argus.trouble import warn
 
@@ -152,7 +150,7 @@ class Run:
         self.say("batch_start", None, {key: value for key, value in start.items() if value is not None})
         assert self._producer is not None
         assert self._where is not None
-        carry(self._producer, self._where)
+        sender.carry(self._producer, self._where)
         self._beginning = True
         try:
             endings.watch(self)
@@ -193,15 +191,18 @@ class Run:
         self._ended = True
         try:
             if os.getpid() == self._owner_pid:
-                self._say_end(outcome, time.monotonic() + FINISH_S if deadline is None else deadline)
+                self._say_end(outcome, time.monotonic() + sender.FINISH_S if deadline is None else deadline)
             elif self._producer is not None:
                 self._producer.tell_drops(final=True)
         except Exception as error:
             warn("end", f"trouble at the end of the run: {error!r:.200}")
         self.live = False
         endings.forget(self)
-        if self._producer is not None:
-            self._producer.ended = True
+        if self._producer is not None and self._where is not None:
+            try:
+                sender.end(self._producer, self._where)
+            except Exception as error:
+                warn("end", f"trouble at the end of the run: {error!r:.200}")
 
     def _say_end(self, outcome: Outcome, deadline: float) -> None:
         if self._capture is not None:
@@ -262,10 +263,8 @@ class Run:
     def _begin_in_child(self) -> None:
         """The child has something to say: it is carried, and a multiprocessing child waits for that at its end."""
         if self._producer is not None and self._where is not None:
-            carry(self._producer, self._where)
-        util: Any = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            util.Finalize(None, endings.end_process, (Outcome("done"),), exitpriority=10)
+            sender.carry(self._producer, self._where)
+        endings.watch_child()
 
     def _beat(self, dropped: dict[str, int]) -> None:
         self.say("batch_heartbeat", None, {"dropped": dropped} if dropped else {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import threading
 import time
 from collections import deque
@@ -33,7 +34,8 @@ UNREACHABLE_FINISH_S = 1.0
 IDLE_S = 10.0
 """A thread that has had nothing to do for so long ends; the next run starts another."""
 MAX_ENDED = 200
-"""Ended runs that wait here for being stored; further ones wait as folders, until there is room to adopt them."""
+"""Ended runs that wait here for being stored; further ones wait as folders, until there is room to adopt them. Fewer where the
+process may not open many files: each keeps one open, and the training needs them, too."""
 MAX_REMEMBERED = 10_000
 
 _gate = threading.RLock()
@@ -56,6 +58,27 @@ def carry(producer: Producer, settings: Settings) -> None:
             warn("sender", f"cannot send: {error}; everything stays in {settings.spool_dir}")
             return
         _senders[settings] = sender
+
+
+def end(producer: Producer, settings: Settings) -> None:
+    """The run of `producer` has said its last. However long the sender is busy elsewhere, ended runs keep few files open."""
+    producer.close_files()
+    producer.ended = True
+    with _gate:
+        sender = _senders.get(settings)
+        if sender is None or len(sender.arriving) <= most_ended() or producer.spool.holds_memory():
+            return
+        try:
+            sender.arriving.remove(producer)
+        except ValueError:
+            return  # the sender has it already
+    sender.park(producer)
+
+
+def most_ended() -> int:
+    """How many ended runs may keep their files open here."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_ENDED if allowed == resource.RLIM_INFINITY else min(MAX_ENDED, allowed // 8)
 
 
 def flush(timeout_s: float) -> bool:
@@ -151,6 +174,16 @@ class Sender(threading.Thread):
             with contextlib.suppress(OSError):
                 os.close(orphan.lock_fd)
 
+    def park(self, producer: Producer) -> None:
+        """The folder of an ended producer waits for room. Call it with one that nobody else works on."""
+        producer.close_lanes()
+        producer.outbox.form(0)
+        left = sum(producer.outbox.left())
+        self._remember(producer.batch_id)
+        producer.let_go()
+        if left:
+            self._parked[producer.id] = left
+
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -199,21 +232,28 @@ class Sender(threading.Thread):
 
     def _welcome(self, courier: Courier | None) -> None:
         """A run may have ended within its first moment; then its messages need not be remembered one by one."""
-        while self.arriving and (self._is_due(self.arriving[0]) or self._deadline is not None):
-            producer = self.arriving.popleft()
+        while True:
+            with _gate:
+                if not self.arriving or not (self._is_due(self.arriving[0]) or self._deadline is not None):
+                    return
+                producer = self.arriving.popleft()
             self._producers[producer.id] = producer
-            self._batch_ids[producer.batch_id] = None
-            if len(self._batch_ids) > MAX_REMEMBERED:
-                del self._batch_ids[next(iter(self._batch_ids))]
+            self._remember(producer.batch_id)
             if courier is not None:
                 courier.outboxes[producer.id] = producer.outbox
+
+    def _remember(self, batch_id: str) -> None:
+        with _gate:
+            self._batch_ids[batch_id] = None
+            if len(self._batch_ids) > MAX_REMEMBERED:
+                del self._batch_ids[next(iter(self._batch_ids))]
 
     def _is_due(self, producer: Producer) -> bool:
         return producer.ended or time.monotonic() - producer.born_at >= TURN_S
 
     def _see_off(self, courier: Courier | None) -> None:
         """Ended producers are let go: with everything stored, or (too many of them, or nobody to send to) with the rest."""
-        ended = [producer for producer in self._producers.values() if producer.ended]
+        ended, most = [producer for producer in self._producers.values() if producer.ended], most_ended()
         for number, producer in enumerate(ended):
             outbox = producer.outbox
             if not outbox.ended:
@@ -222,7 +262,7 @@ class Sender(threading.Thread):
             if not outbox.is_empty():
                 if outbox.holds_memory():
                     continue  # no disk has it yet
-                if courier is not None and len(ended) - number <= MAX_ENDED:
+                if courier is not None and len(ended) - number <= most:
                     continue
                 outbox.tidy(self._settings.max_bytes)
                 self._parked[producer.id] = sum(outbox.left())
@@ -274,16 +314,30 @@ class Sender(threading.Thread):
                 yield orphan.outbox
 
     def _answer_flushes(self) -> None:
+        if not self._flushes:
+            return
+        ours = {outbox.producer_id: outbox for outbox in self._ours()}
+        ours |= {producer.id: producer.outbox for producer in list(self.arriving)}
         for asked in list(self._flushes):
             if asked.wanted is None:
                 try:
-                    asked.wanted = [(outbox, outbox.written()) for outbox in self._ours()]
+                    asked.wanted = {name: outbox.written() for name, outbox in ours.items()}
                 except OSError:
                     continue
-            asked.wanted = [(outbox, until) for outbox, until in asked.wanted if not outbox.has_stored(until)]
-            if not asked.wanted and not self._parked and not self.arriving:
+                asked.wanted |= dict.fromkeys(self._parked)
+            # By id: while we wait, a producer may be parked, and its folder adopted with another outbox.
+            asked.wanted = {
+                name: until for name, until in asked.wanted.items() if self._lacks(ours.get(name), name, until)
+            }
+            if not asked.wanted:
                 self._flushes.remove(asked)
                 asked.done.set()
+
+    def _lacks(self, outbox: Outbox | None, producer_id: str, until: dict[SpoolClass, int] | None) -> bool:
+        """Whether something of that producer is not stored. until: as in `_Flush.wanted`. outbox: None where it was let go."""
+        if outbox is None:
+            return producer_id in self._parked
+        return not (outbox.is_empty() if until is None else outbox.has_stored(until))
 
     def _chores(self, now: float, courier: Courier | None) -> None:
         connected = courier is not None and self._transport is not None and self._transport.connected()
@@ -296,16 +350,18 @@ class Sender(threading.Thread):
 
     def _has_room(self) -> bool:
         """Whether folders wait outside that could be carried now."""
-        return bool(self._parked) and len(self._producers) + len(self._orphans) < MAX_ENDED / 2
+        return bool(self._parked) and len(self._producers) + len(self._orphans) < most_ended() / 2
 
     def _adopt(self, courier: Courier) -> None:
-        found = orphans(self._settings.spool_dir, self._settings, self._transport, at_most=MAX_ENDED)
+        parked = list(self._parked)
+        found = orphans(self._settings.spool_dir, self._settings, self._transport, at_most=most_ended())
         for orphan in found:
             self._parked.pop(orphan.outbox.producer_id, None)
             self._orphans.append(orphan)
             courier.outboxes[orphan.outbox.producer_id] = orphan.outbox
         if not found:
-            self._parked.clear()  # somebody else carries them
+            for producer_id in parked:
+                self._parked.pop(producer_id, None)  # somebody else carries them
 
     def _end(self) -> None:
         for orphan in self._orphans:
@@ -324,8 +380,11 @@ class Sender(threading.Thread):
 
 
 class _Flush:
-    """A question whether everything is stored. wanted: of which outboxes what is still missing; None: not looked yet."""
+    """A question whether everything is stored.
+
+    wanted: by producer, up to which seqs something is missing (None: all that its folder holds); None: not looked yet.
+    """
 
     def __init__(self) -> None:
         self.done = threading.Event()
-        self.wanted: list[tuple[Outbox, dict[SpoolClass, int]]] | None = None
+        self.wanted: dict[str, dict[SpoolClass, int] | None] | None = None

@@ -179,6 +179,10 @@ class Spool:
                 write_private(self.folder / "meta.json", orjson.dumps(self.meta))
         return True
 
+    def holds_memory(self) -> bool:
+        """Whether events wait in memory that no disk has taken yet."""
+        return any(lane.memory is not None for lane in self.lanes.values())
+
     def dropped(self) -> dict[str, int]:
         return {name: lane.dropped for name, lane in self.lanes.items() if lane.dropped}
 

@@ -102,6 +102,33 @@ print(argus.flush(60))
     assert scripts.producers() == []
 
 
+def test_ended_runs_leave_the_files_that_a_process_may_open_to_the_training(
+    broker: Any, scripts: Any, far_end_of: Any
+) -> None:
+    broker.kill()
+    code, _, err = scripts.run(
+        """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+"""
+        + MANY
+        + """
+for number in range(100):
+    one(number)
+    open(os.devnull).close()
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0, err
+    assert "open files" not in err
+    assert "lost" not in err
+    assert len(scripts.producers()) == 100
+    broker.start()
+    far_end = far_end_of(broker)
+    scripts.settle(broker.url)
+    assert len(arrived(far_end)) == 100
+
+
 def test_a_folder_is_used_again_and_none_is_left(broker: Any, far_end: Any, scripts: Any) -> None:
     code, out, err = scripts.run(
         MANY
@@ -177,3 +204,75 @@ os.kill(os.getpid(), 9)
     )
     assert (code, out) == (-9, "True\n"), err
     assert len(far_end.events("job_epoch")) == 100
+
+
+def test_flush_waits_for_a_run_that_began_a_moment_ago(scripts: Any) -> None:
+    code, out, err = scripts.run(
+        """
+import argus.sender
+argus.sender.Sender._is_due = lambda self, producer: time.monotonic() - producer.born_at >= 2
+run = argus.init(batch_id="new", resource_interval_s=0)
+print(argus.flush(4))
+""",
+        ARGUS_URL="http://127.0.0.1:1",
+    )
+    assert (code, out) == (0, "False\n"), err
+
+
+def test_flush_waits_for_the_folders_that_wait_for_room(broker: Any, scripts: Any, far_end_of: Any, until: Any) -> None:
+    broker.kill()
+    process = scripts.start(
+        "import argus.sender\nargus.sender.MAX_ENDED = 4\n"
+        + MANY
+        + """
+for number in range(25):
+    one(number)
+def is_parked():
+    return any(len(sender._parked) == 21 for sender in argus.sender._senders.values())
+while not is_parked():
+    time.sleep(0.01)
+print("parked", flush=True)
+sys.stdin.readline()
+flushed = argus.flush(60)
+left = [name for name in os.listdir(os.environ["ARGUS_SPOOL_DIR"]) if not name.startswith(".")]
+print(flushed, left, flush=True)
+os.kill(os.getpid(), 9)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert process.stdout.readline() == "parked\n"
+    broker.start()
+    far_end = far_end_of(broker)
+    out, err = process.communicate("\n", timeout=120)
+    assert out == "True []\n", err
+    assert len(arrived(far_end)) == 25
+
+
+def test_a_forked_child_that_only_trains_has_sent_its_runs_when_it_ends(
+    broker: Any, far_end: Any, scripts: Any
+) -> None:
+    code, out, err = scripts.run(
+        MANY
+        + """
+import multiprocessing
+def fails():
+    argus.init(batch_id="run-9", resource_interval_s=0)
+    raise ValueError("no such data")
+def has_ended(child):
+    child.start()
+    child.join()
+    return child.exitcode
+fork = multiprocessing.get_context("fork")
+print([has_ended(child) for child in (fork.Process(target=one, args=(1,)), fork.Process(target=fails))])
+one(2)
+argus.flush(60)
+print([has_ended(fork.Process(target=one, args=(3,)))])
+os.kill(os.getpid(), 9)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert (code, out) == (-9, "[0, 1]\n[0]\n"), err
+    done = [event["batch_id"] for event in far_end.events("batch_done")]
+    assert sorted(done) == ["run-1", "run-2", "run-3"]
+    (failed,) = far_end.events("batch_failed")
+    assert (failed["batch_id"], failed["data"]["reason"]) == ("run-9", "ValueError: no such data")

@@ -6,6 +6,8 @@ import contextlib
 import os
 import socket
 import threading
+import time
+from bisect import bisect_right
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -17,6 +19,9 @@ from argus.trouble import warn
 
 ASK_STORED_FIRST_S = 0.2
 ASK_STORED_LAST_S = 5.0
+TURN_S = 1.0
+"""No further question of a turn begins after so long: far away a POST takes 50 ms, and who posts 500 of them without listening
+hears too late that the first are stored, and sends them again."""
 
 _HOPELESS = frozenset({400, 413, 415, 422})
 """The gateway has read the message, and will never take it."""
@@ -36,6 +41,7 @@ class HttpTransport:
         self._back_off = BackOff()
         self._arrived: list[Watermark] = []
         self._ask_stored = BackOff(ASK_STORED_FIRST_S, ASK_STORED_LAST_S)
+        self._asked_last = ""
         self._nap = threading.Event()
 
     def connected(self) -> bool:
@@ -53,10 +59,11 @@ class HttpTransport:
 
     def publish(self, messages: list[tuple[str, bytes]]) -> list[Fate]:
         fates: list[Fate] = []
+        until = time.monotonic() + TURN_S
         for _, body in messages:
             fate = self._post(body)
             fates.append(fate)
-            if fate in ("later", "unheard"):
+            if fate in ("later", "unheard") or time.monotonic() >= until:
                 break
         while len(fates) < len(messages):
             fates.append("later")
@@ -88,12 +95,19 @@ class HttpTransport:
     def watermarks(self, waiting: list[str]) -> list[Watermark]:
         if waiting and self._ask_stored.ready() and self._back_off.ready():
             self._ask_stored.failed()
-            for producer_id in waiting[:20]:
+            until = time.monotonic() + TURN_S
+            ids = sorted(waiting)
+            begin = bisect_right(ids, self._asked_last)
+            for producer_id in ids[begin:] + ids[:begin]:  # every one gets its turn, whatever becomes of the others
+                self._asked_last = producer_id
                 answer = self._call("GET", f"/api/producers/{quote(producer_id)}/stored")
                 if answer is None or answer.status_code != 200:
                     break
                 with contextlib.suppress(ValueError):
                     self._note_stored(answer.json())
+                if time.monotonic() >= until:
+                    self._ask_stored.succeeded()  # there are more of them: nobody waits before they are asked for
+                    break
         arrived, self._arrived = self._arrived, []
         return arrived
 
