@@ -10,6 +10,7 @@ import time
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argus_gateway.metrics import Metrics
@@ -85,6 +86,8 @@ class Doorway:
                 )
             else:
                 await self._app(scope, _limited(scope, request, receive), send_with_headers)
+        except ClientDisconnect:  # a training process was killed while it posted, or somebody closed a page
+            logger.info("%s %s: the client went away (request %s)", scope["method"], _route(scope), request_id)
         except Exception:
             logger.exception("a fault of Argus in %s %s (request %s)", scope["method"], _route(scope), request_id)
             if status == 0:

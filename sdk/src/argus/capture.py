@@ -7,12 +7,12 @@ import getpass
 import hashlib
 import os
 import platform
-import socket
 import subprocess
 import sys
 from typing import Any
 
 from argus import redact, values
+from argus.host import host
 
 GIT_TIMEOUT_S = 3.0
 
@@ -58,7 +58,7 @@ def environment(gpus: list[dict[str, Any]], *, at_once: bool = False) -> dict[st
     said: dict[str, Any] = {
         "command": command_line(),
         "cwd": _quietly(os.getcwd),
-        "host": socket.gethostname(),
+        "host": host(),
         "user": _quietly(getpass.getuser),
         "git": None if at_once else _quietly(git),
         "python": platform.python_version(),

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -55,12 +56,14 @@ class Courier:
     def __init__(self, transport: Transport, max_bytes: int) -> None:
         self.transport = transport
         self.outboxes: dict[str, Outbox] = {}
+        self.full = False
+        """True where the last turn handed over as much as one may: more is waiting."""
         self._max_bytes = max_bytes
         self._tidied_at = 0.0
 
     def turn(self) -> bool:
-        """One round of sending and listening. True where something was handed over, so that more may follow at once."""
-        moved = False
+        """One round of sending and listening. True where something was handed over; `full` tells how much."""
+        moved = self.full = False
         if self.transport.connected():
             moved = self._send()
             waiting = [producer_id for producer_id, outbox in self.outboxes.items() if outbox.unstored()]
@@ -81,7 +84,9 @@ class Courier:
         for outbox in self.outboxes.values():
             waiting = sum(len(track.waiting) for track in outbox.tracks.values())
             outbox.form(min(FORMED - outbox.unsent(), MAX_WAITING - waiting))
+            self.full = self.full or outbox.unsent() >= FORMED
             batch += [(outbox, message) for message in outbox.due(now, WINDOW - len(batch))]
+        self.full = self.full or len(batch) >= WINDOW
         bodies: list[tuple[str, bytes]] = []
         readable: list[tuple[Outbox, Any]] = []
         n_bytes = 0
@@ -112,16 +117,20 @@ def orphans(
     unaddressed: bool = False,
     everybody: bool = False,
     at_most: int | None = None,
+    leave: Set[str] = frozenset(),
 ) -> list[Orphan]:
     """The folders of dead producers that wait for this user and URL, the oldest first, each locked by the caller from now on.
 
     unaddressed: also those that were written without any URL. everybody: also those of other keys and URLs.
+    leave: the producers that are not wanted.
     """
     found: list[Orphan] = []
     with contextlib.suppress(OSError):
         for folder in sorted(root.iterdir()):
             if at_most is not None and len(found) >= at_most:
                 break
+            if folder.name in leave:
+                continue
             if folder.name.startswith(".") or not folder.is_dir():
                 _forget_unfinished(folder)
                 continue

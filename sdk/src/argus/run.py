@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -17,6 +16,7 @@ from argus import endings, sampler, sender, values
 from argus.clock import SteadyClock
 from argus.console import Capture
 from argus.given import settings_of, whole
+from argus.host import host
 from argus.job import Job
 from argus.outcome import Outcome, OutcomeStatus, outcome_of
 from argus.producer import Producer, lane_of
@@ -90,7 +90,7 @@ class Run:
                 "model": values.text(model, values.MAX_SHORT) if model is not None else None,
                 "dataset": values.text(dataset, values.MAX_SHORT) if dataset is not None else None,
                 "params": settings_of(params),
-                "host": socket.gethostname(),
+                "host": host(),
                 "pid": os.getpid(),
                 "gpu_indexes": self._watch.gpu_indexes() if self._watch is not None else [],
                 "n_epochs_expected": whole(epochs, "epochs"),
@@ -123,7 +123,8 @@ class Run:
     def finish(
         self, status: OutcomeStatus = "done", *, reason: str | None = None, exit_code: int | None = None
     ) -> None:
-        """The run has ended so; open jobs end likewise. All of it is on disk on return.
+        """The run has ended so; open jobs end likewise. All of it is on disk on return (where the disk takes it: else it waits
+        up to 3 s for being sent).
 
         Nobody waits for the network: what is not sent yet goes on in the background, and the end of the process waits for
         it, for 3 s at most (`argus.flush` waits at once). What is left then stays in the spool.
@@ -182,7 +183,7 @@ class Run:
         self._lanes[lane_of(kind)].append(payload)
 
     def end(self, outcome: Outcome, deadline: float | None = None) -> None:
-        """Open jobs and the run are ended so, on disk. A second call changes nothing.
+        """Open jobs and the run are ended so, on disk; what no disk takes is sent, for 3 s. A second call changes nothing.
 
         deadline: monotonic; the end of the process cannot wait longer.
         """
@@ -201,6 +202,8 @@ class Run:
         if self._producer is not None and self._where is not None:
             try:
                 sender.end(self._producer, self._where)
+                if deadline is None and self._where.url is not None:
+                    sender.wait_for_memory(self._producer, sender.FINISH_S)
             except Exception as error:
                 warn("end", f"trouble at the end of the run: {error!r:.200}")
 

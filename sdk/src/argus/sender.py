@@ -28,6 +28,9 @@ FINISH_S = 2.8
 """The promise is 3 s, for a whole process."""
 TURN_S = 0.05
 """How long what was said may wait before it is handed over."""
+SHORT_TURN_S = 0.01
+"""After a turn that moved something: without it, messages would be as small as what is said while one is sent, and the sender
+would hardly let the training run."""
 ADOPT_FIRST_S = 5.0
 ADOPT_EVERY_S = 60.0
 UNREACHABLE_FINISH_S = 1.0
@@ -73,6 +76,13 @@ def end(producer: Producer, settings: Settings) -> None:
         except ValueError:
             return  # the sender has it already
     sender.park(producer)
+
+
+def wait_for_memory(producer: Producer, timeout_s: float) -> None:
+    """What no disk has taken of an ended run is sent, or `timeout_s` have passed."""
+    deadline = time.monotonic() + timeout_s
+    while producer.outbox.holds_memory() and not producer.outbox.is_empty() and time.monotonic() < deadline:
+        time.sleep(TURN_S)
 
 
 def most_ended() -> int:
@@ -222,8 +232,8 @@ class Sender(threading.Thread):
         self._answer_flushes()
         if self._may_end(courier):
             return True
-        if not moved:
-            pause_s = TURN_S if self._deadline is None else TURN_S / 5
+        if courier is None or not courier.full:
+            pause_s = TURN_S if self._deadline is None and not moved else SHORT_TURN_S
             if self._transport is not None:
                 self._transport.idle(pause_s)
             else:
@@ -253,8 +263,8 @@ class Sender(threading.Thread):
 
     def _see_off(self, courier: Courier | None) -> None:
         """Ended producers are let go: with everything stored, or (too many of them, or nobody to send to) with the rest."""
-        ended, most = [producer for producer in self._producers.values() if producer.ended], most_ended()
-        for number, producer in enumerate(ended):
+        kept, most = 0, most_ended()
+        for producer in [producer for producer in self._producers.values() if producer.ended]:
             outbox = producer.outbox
             if not outbox.ended:
                 producer.close_lanes()
@@ -262,8 +272,9 @@ class Sender(threading.Thread):
             if not outbox.is_empty():
                 if outbox.holds_memory():
                     continue  # no disk has it yet
-                if courier is not None and len(ended) - number <= most:
-                    continue
+                kept += 1
+                if courier is not None and kept <= most:
+                    continue  # the oldest ones: they are nearly there
                 outbox.tidy(self._settings.max_bytes)
                 self._parked[producer.id] = sum(outbox.left())
             del self._producers[producer.id]
@@ -307,7 +318,7 @@ class Sender(threading.Thread):
 
     def _ours(self) -> Iterator[Outbox]:
         """What our runs said that Argus does not have yet: here, in processes that they forked, and in parked folders."""
-        for producer in list(self._producers.values()):
+        for producer in [*self._producers.values(), *self.arriving]:
             yield producer.outbox
         for orphan in list(self._orphans):
             if orphan.outbox.batch_id in self._batch_ids:
@@ -317,7 +328,6 @@ class Sender(threading.Thread):
         if not self._flushes:
             return
         ours = {outbox.producer_id: outbox for outbox in self._ours()}
-        ours |= {producer.id: producer.outbox for producer in list(self.arriving)}
         for asked in list(self._flushes):
             if asked.wanted is None:
                 try:

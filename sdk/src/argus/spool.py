@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 import struct
 import threading
 import time
@@ -24,6 +23,7 @@ import orjson
 
 from argus import files, folders
 from argus.files import append_only, write_private
+from argus.host import host
 from argus.trouble import warn
 
 SpoolClass = Literal["lifecycle", "metrics", "snapshots", "log_lines"]
@@ -141,7 +141,7 @@ class Spool:
         self.root = root
         self.producer_id = producer_id
         self.folder = root / producer_id
-        self.meta = {**meta, "producer_id": producer_id, "pid": os.getpid(), "host": socket.gethostname()}
+        self.meta = {**meta, "producer_id": producer_id, "pid": os.getpid(), "host": host()}
         self.lanes: dict[SpoolClass, Lane] = {name: Lane(self, name) for name in CLASSES}
         self.lock_fd = _NO_FILE
         self.on_first_event: Callable[[], None] | None = None

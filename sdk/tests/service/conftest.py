@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -271,8 +272,15 @@ class Scripts:
             process.kill()
         return process.returncode, out, path.read_text()
 
-    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """The `argus` command, run as a process."""
+    def command(
+        self, *arguments: str, open_files: int | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The `argus` command, run as a process that may open so many files."""
+
+        def limit() -> None:
+            if open_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
         return subprocess.run(
             [str(Path(sys.executable).with_name("argus")), *arguments],
             capture_output=True,
@@ -280,6 +288,7 @@ class Scripts:
             env={**self.environment, **environment},
             timeout=120,
             check=False,
+            preexec_fn=limit,
         )
 
     def settle(self, url: str, **environment: str) -> None:

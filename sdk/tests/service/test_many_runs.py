@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 MANY = """
 def one(number):
     with argus.init(batch_id=f"run-{number}", resource_interval_s=0) as run, run.job("a") as job:
@@ -276,3 +278,18 @@ os.kill(os.getpid(), 9)
     assert sorted(done) == ["run-1", "run-2", "run-3"]
     (failed,) = far_end.events("batch_failed")
     assert (failed["batch_id"], failed["data"]["reason"]) == ("run-9", "ValueError: no such data")
+
+
+def test_sync_of_more_folders_than_files_may_be_open(broker: Any, scripts: Any, far_end_of: Any) -> None:
+    broker.kill()
+    code, _, err = scripts.run(MANY + "for number in range(60):\n    one(number)\n", ARGUS_URL=broker.url)
+    assert code == 0, err
+    assert len(scripts.producers()) == 60
+    broker.start()
+    far_end = far_end_of(broker)
+    done = scripts.command("sync", "--json", open_files=64, ARGUS_URL=broker.url)
+    assert done.returncode == 0, done.stderr + done.stdout
+    counts = orjson.loads(done.stdout)
+    assert (counts["producers"], counts["left"], counts["foreign"]) == (60, 0, 0)
+    assert len(arrived(far_end)) == 60
+    assert scripts.producers() == []

@@ -11,7 +11,8 @@ import click
 import orjson
 
 from argus.courier import Courier, Orphan, orphans, read_meta, try_lock
-from argus.settings import settings
+from argus.sender import most_ended
+from argus.settings import Settings, settings
 from argus.transport import Transport, open_transport
 
 NO_PROGRESS_S = 15.0
@@ -32,19 +33,10 @@ def sync(everybody: bool, timeout: float, as_json: bool) -> None:
     transport = open_transport(where)
     try:
         wait_for(transport, min(timeout, 10.0))
-        found = orphans(where.spool_dir, where, transport, unaddressed=True, everybody=everybody)
-        stored = carry(transport, found, where.max_bytes, timeout)
+        counts, seen = send_all(transport, where, timeout, everybody=everybody)
     finally:
         transport.close()
-    counts = {
-        "producers": len(found),
-        "stored": stored,
-        "torn": sum(orphan.outbox.n_torn for orphan in found),
-        "left": sum(sum(orphan.outbox.left()) for orphan in found),
-    }
-    for orphan in found:
-        orphan.release()
-    counts |= others(where.spool_dir, {orphan.outbox.producer_id for orphan in found})
+    counts |= others(where.spool_dir, seen)
     if as_json:
         click.echo(orjson.dumps(counts).decode())
     else:
@@ -55,6 +47,34 @@ def sync(everybody: bool, timeout: float, as_json: bool) -> None:
         )
     if counts["left"]:
         raise SystemExit(1)
+
+
+def send_all(
+    transport: Transport, where: Settings, timeout: float, *, everybody: bool
+) -> tuple[dict[str, int], set[str]]:
+    """What became of the folders, and whose they were. So many at a time as may be held open."""
+    deadline = time.monotonic() + timeout
+    counts: dict[str, int] = {"producers": 0, "stored": 0, "torn": 0, "left": 0}
+    seen: set[str] = set()
+    while True:
+        found = orphans(
+            where.spool_dir,
+            where,
+            transport,
+            unaddressed=True,
+            everybody=everybody,
+            at_most=max(most_ended(), 1),
+            leave=seen,
+        )
+        if not found:
+            return counts, seen
+        counts["producers"] += len(found)
+        counts["stored"] += carry(transport, found, where.max_bytes, max(deadline - time.monotonic(), 0))
+        counts["torn"] += sum(orphan.outbox.n_torn for orphan in found)
+        counts["left"] += sum(sum(orphan.outbox.left()) for orphan in found)
+        seen |= {orphan.outbox.producer_id for orphan in found}
+        for orphan in found:
+            orphan.release()
 
 
 def wait_for(transport: Transport, seconds: float) -> None:
