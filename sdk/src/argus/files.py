@@ -24,6 +24,20 @@ def write_new(path: Path | str, content: bytes) -> None:
         os.close(fd)
 
 
+def write_over(path: Path | str, json: bytes) -> None:
+    """`path` holds `json`, and blanks behind it where it was longer before; readable by its owner only. May raise `OSError`.
+
+    Cutting the file to nothing first would make ext4 write it to the disk as soon as it is closed.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        content = json.ljust(os.fstat(fd).st_size)
+        if os.write(fd, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(fd)
+
+
 def append_only(path: Path) -> int:
     """A descriptor that writes behind the end of `path`."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

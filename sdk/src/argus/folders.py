@@ -14,14 +14,12 @@ import sys
 import threading
 from pathlib import Path
 
-from argus.files import write_new
+from argus.files import write_over
 
 MAX_SPARE = 32
 LOCK = "lock"
 """Held by flock while somebody works on the folder."""
 META = "meta.json"
-FIRST = f".{0:016d}.seg"
-"""How the names of first segments end."""
 
 _gate = threading.RLock()
 _spares: dict[Path, list[tuple[str, int]]] = {}
@@ -38,7 +36,7 @@ def make(root: Path, name: str, meta: bytes) -> int:
     if lock_fd is None:
         lock_fd = _make_hidden(root, hidden)
     try:
-        write_new(f"{hidden}/{META}", meta)
+        write_over(f"{hidden}/{META}", meta)
         os.rename(hidden, root / name)  # noqa: PTH104
     except OSError:
         os.close(lock_fd)
@@ -52,9 +50,7 @@ def give_back(root: Path, name: str, lock_fd: int) -> None:
     try:
         os.rename(folder, hidden)  # noqa: PTH104  first of all: nobody may adopt half of it
         for file in os.listdir(hidden):  # noqa: PTH208
-            if file.endswith(FIRST):
-                os.truncate(f"{hidden}/{file}", 0)  # the next producer has it, too: a new file costs more
-            elif file not in (LOCK, META):
+            if file not in (LOCK, META):
                 os.unlink(f"{hidden}/{file}")  # noqa: PTH108
         with _gate:
             spares = _spares.setdefault(root, [])

@@ -221,6 +221,9 @@ class Sender(threading.Thread):
         self._welcome(courier)
         if self._deadline is None:
             self._chores(now, courier)
+        for producer in self._producers.values():
+            if producer.ended and not producer.outbox.ended:
+                producer.close_lanes()  # before its last messages are formed: they need not be remembered
         moved = False
         if courier is not None:
             moved = courier.turn()
@@ -267,8 +270,7 @@ class Sender(threading.Thread):
         for producer in [producer for producer in self._producers.values() if producer.ended]:
             outbox = producer.outbox
             if not outbox.ended:
-                producer.close_lanes()
-                outbox.form(0)
+                continue  # it ended within this turn
             if not outbox.is_empty():
                 if outbox.holds_memory():
                     continue  # no disk has it yet

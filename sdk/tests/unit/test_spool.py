@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+from argus import folders
 from argus import outbox as outboxes
 from argus.bounds import Bounds
 from argus.outbox import Outbox
@@ -505,3 +506,20 @@ def test_what_is_left_is_counted_per_event(producer: Producer) -> None:
     assert producer.outbox.left() == (8, 0)
     producer.outbox.stored("log_lines", 4, [])
     assert producer.outbox.left() == (4, 0)
+
+
+def test_a_folder_that_is_used_again_says_whose_it_is_now(tmp_path: Path) -> None:
+    """Also where what it said before was longer; and nothing of what was in it is left."""
+    folders.give_back(tmp_path, "a", folders.make(tmp_path, "a", orjson.dumps({"batch_id": "long" * 300})))
+    lock_fd = folders.make(tmp_path, "b", orjson.dumps({"batch_id": "b"}))
+    assert orjson.loads((tmp_path / "b" / "meta.json").read_bytes()) == {"batch_id": "b"}
+    assert names(tmp_path) == ["b"]
+    (tmp_path / "b" / "lifecycle.0000000000000000.seg").write_bytes(b"x")
+    folders.give_back(tmp_path, "b", lock_fd)
+    assert names(tmp_path / ".b.new") == ["lock", "meta.json"]
+    folders.remove_spares()
+    assert names(tmp_path) == []
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
