@@ -28,7 +28,7 @@ FINISH_S = 2.8
 """The promise is 3 s, for a whole process."""
 TURN_S = 0.05
 """How long what was said may wait before it is handed over."""
-SHORT_TURN_S = 0.01
+SHORT_TURN_S = 0.003
 """After a turn that moved something: without it, messages would be as small as what is said while one is sent, and the sender
 would hardly let the training run."""
 ADOPT_FIRST_S = 5.0
