@@ -53,7 +53,9 @@ class AuthCallout:
         self._answering: set[asyncio.Task[None]] = set()
         self._most, self._looked_at = settings.nats_connections_per_key, 0.0
         self._held: Counter[str] = Counter()
-        """Connections by key: those of the last look, and those that were let in since. Never too few of ours."""
+        """Connections by key: those of the last look, and those that were let in since it began."""
+        self._meanwhile: list[Counter[str]] = []
+        """Of each look that goes on: who was let in since it began."""
         keys.on_change.append(self._end_revoked_quietly)
 
     async def listen(self) -> None:
@@ -96,7 +98,8 @@ class AuthCallout:
             return self._issuer.refuse(request, "the API key is unknown, revoked or expired"), "refused"
         if self._held[caller.key_id] >= self._most and await self._has_too_many(caller.key_id):
             return self._issuer.refuse(request, f"this API key has {self._most} connections already"), "too_many"
-        self._held[caller.key_id] += 1
+        for counted in (self._held, *self._meanwhile):
+            counted[caller.key_id] += 1
         answer = self._issuer.allow(request, ACCOUNT, caller.key_id, permissions_of(caller), self._grant_seconds)
         return answer, "allowed"
 
@@ -108,9 +111,14 @@ class AuthCallout:
         return self._held[key_id] >= self._most
 
     async def _by_callout(self) -> list[NatsClient]:
-        """Who is connected with a key."""
-        connected = [client for client in await self._clients.connected() if client.by_callout]
-        self._held = Counter(client.user for client in connected)
+        """Who is connected with a key. What is granted while the servers are asked is not among their answers, and counts too."""
+        meanwhile: Counter[str] = Counter()
+        self._meanwhile = [*self._meanwhile, meanwhile]
+        try:
+            connected = [client for client in await self._clients.connected() if client.by_callout]
+        finally:
+            self._meanwhile = [other for other in self._meanwhile if other is not meanwhile]
+        self._held = Counter(client.user for client in connected) + meanwhile
         return connected
 
     async def end_revoked(self) -> int:

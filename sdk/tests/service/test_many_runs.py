@@ -199,7 +199,7 @@ run = argus.init(batch_id="live", resource_interval_s=0)
 job = run.job("a")
 for number in range(100):
     job.epoch(number, loss=1.0)
-print(argus.flush(60))
+print(argus.flush(60), flush=True)
 os.kill(os.getpid(), 9)
 """,
         ARGUS_URL=broker.url,
@@ -265,10 +265,10 @@ def has_ended(child):
     child.join()
     return child.exitcode
 fork = multiprocessing.get_context("fork")
-print([has_ended(child) for child in (fork.Process(target=one, args=(1,)), fork.Process(target=fails))])
+print([has_ended(child) for child in (fork.Process(target=one, args=(1,)), fork.Process(target=fails))], flush=True)
 one(2)
 argus.flush(60)
-print([has_ended(fork.Process(target=one, args=(3,)))])
+print([has_ended(fork.Process(target=one, args=(3,)))], flush=True)
 os.kill(os.getpid(), 9)
 """,
         ARGUS_URL=broker.url,
