@@ -88,6 +88,7 @@ def flush(timeout_s: float = 3.0) -> bool:
     """Everything that this process has said so far is stored in Argus: True. Or `timeout_s` have passed: False.
 
     Not needed at the end of a script, which waits for that by itself. False also where there is no address to send to.
+    Not waited for is what another process has taken over to send, and what was deleted from the spool's folder by hand.
     """
     return bool(_kindly("flush", lambda: senders.flush(max(float(timeout_s), 0.0))))
 
