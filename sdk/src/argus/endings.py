@@ -16,7 +16,7 @@ import weakref
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from argus import forks, sampler, sender
+from argus import forks, sampler, senders
 from argus.outcome import Outcome, outcome_of, outcome_of_exit
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ def _at_child_end() -> None:
 
 def end_process(outcome: Outcome) -> None:
     """Every run has ended so, and is stored as far as 3 s allow."""
-    deadline = time.monotonic() + sender.FINISH_S
+    deadline = time.monotonic() + senders.FINISH_S
     _end_all(outcome, deadline)
-    sender.finish_all(deadline)
+    senders.finish_all(deadline)
 
 
 def _said() -> int:
@@ -140,7 +140,7 @@ def _end_all(outcome: Outcome, deadline: float | None = None) -> None:
 def _in_child() -> None:
     global _uncaught, _exit_called  # noqa: PLW0603
     _uncaught = _exit_called = None
-    sender.forget_after_fork()
+    senders.forget_after_fork()
     sampler.forget_after_fork()
     for run in list(_live):
         with contextlib.suppress(Exception):

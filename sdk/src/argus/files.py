@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import sys
 from pathlib import Path
 
 
@@ -51,3 +53,9 @@ def sync(*paths: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def most_open() -> int:
+    """How many files this process may have open at once."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed

@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import resource
-import sys
 import threading
 from pathlib import Path
 
-from argus.files import write_over
+from argus.files import most_open, write_over
 
 MAX_SPARE = 32
 LOCK = "lock"
@@ -54,7 +52,7 @@ def give_back(root: Path, name: str, lock_fd: int) -> None:
                 os.unlink(f"{hidden}/{file}")  # noqa: PTH108
         with _gate:
             spares = _spares.setdefault(root, [])
-            if len(spares) < min(MAX_SPARE, _allowed_files() // 32):
+            if len(spares) < min(MAX_SPARE, most_open() // 32):
                 spares.append((hidden, lock_fd))
                 return
         _remove(hidden, lock_fd)
@@ -82,11 +80,6 @@ def forget_after_fork() -> None:
             with contextlib.suppress(OSError):
                 os.close(lock_fd)
     _spares.clear()
-
-
-def _allowed_files() -> int:
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
 
 
 def _spare(root: Path, hidden: str) -> int | None:

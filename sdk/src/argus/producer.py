@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -54,6 +55,8 @@ class Producer:
         self.stop_requested = False
         self.ended = False
         """True once the run has said its last: the sender may close the lanes."""
+        self.gone = threading.Event()
+        """Set once nobody works on the spool here any more."""
         self._beat, self._skipped, self._beats = beat, skipped, beats
         self._told: dict[str, int] = {}
         now = time.monotonic()
@@ -81,6 +84,13 @@ class Producer:
         if (dropped := self.final_drops() if final else self.dropped()) != self._told:
             self._told = dropped
             self._beat(dropped)
+
+    def wait_for_memory(self, timeout_s: float) -> None:
+        """What no disk has taken is on one, or stored, or `timeout_s` have passed. Called when the run has ended."""
+        deadline = time.monotonic() + timeout_s
+        while self.spool.holds_memory() and time.monotonic() < deadline:
+            if self.gone.wait(0.05):
+                return
 
     # -- in the sender's thread ----------------------------------------------------------------------------------
 
@@ -130,6 +140,7 @@ class Producer:
             self.spool.give_back()
         else:
             self.spool.close()
+        self.gone.set()
 
     def abandon(self) -> None:
         """In a forked child: nothing of the parent's is held open."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from argus import redact, sender, values
+from argus import redact, senders, values
 from argus.given import settings_of, whole
 from argus.producer import HEARTBEAT_S
 from argus.run import Run
@@ -88,8 +88,9 @@ def flush(timeout_s: float = 3.0) -> bool:
     """Everything that this process has said so far is stored in Argus: True. Or `timeout_s` have passed: False.
 
     Not needed at the end of a script, which waits for that by itself. False also where there is no address to send to.
+    Not waited for is what another process has taken over to send, and what was deleted from the spool's folder by hand.
     """
-    return bool(_kindly("flush", lambda: sender.flush(max(float(timeout_s), 0.0))))
+    return bool(_kindly("flush", lambda: senders.flush(max(float(timeout_s), 0.0))))
 
 
 def _kindly(what: str, find: Callable[[], Found]) -> Found | None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
-from argus import endings, sampler, sender, values
+from argus import endings, sampler, senders, values
 from argus.clock import SteadyClock
 from argus.console import Capture
 from argus.given import settings_of, whole
@@ -151,7 +151,7 @@ class Run:
         self.say("batch_start", None, {key: value for key, value in start.items() if value is not None})
         assert self._producer is not None
         assert self._where is not None
-        sender.carry(self._producer, self._where)
+        senders.carry(self._producer, self._where)
         self._beginning = True
         try:
             endings.watch(self)
@@ -192,7 +192,7 @@ class Run:
         self._ended = True
         try:
             if os.getpid() == self._owner_pid:
-                self._say_end(outcome, time.monotonic() + sender.FINISH_S if deadline is None else deadline)
+                self._say_end(outcome, time.monotonic() + senders.FINISH_S if deadline is None else deadline)
             elif self._producer is not None:
                 self._producer.tell_drops(final=True)
         except Exception as error:
@@ -201,9 +201,9 @@ class Run:
         endings.forget(self)
         if self._producer is not None and self._where is not None:
             try:
-                sender.end(self._producer, self._where)
+                senders.end(self._producer, self._where)
                 if deadline is None and self._where.url is not None:
-                    sender.wait_for_memory(self._producer, sender.FINISH_S)
+                    self._producer.wait_for_memory(senders.FINISH_S)
             except Exception as error:
                 warn("end", f"trouble at the end of the run: {error!r:.200}")
 
@@ -266,7 +266,7 @@ class Run:
     def _begin_in_child(self) -> None:
         """The child has something to say: it is carried, and a multiprocessing child waits for that at its end."""
         if self._producer is not None and self._where is not None:
-            sender.carry(self._producer, self._where)
+            senders.carry(self._producer, self._where)
         endings.watch_child()
 
     def _beat(self, dropped: dict[str, int]) -> None:

@@ -1,21 +1,15 @@
-"""The background thread of a process: sends what its runs say, re-sends, trims, adopts what dead processes left.
-
-There is one for each destination, shared by all runs of the process: a run costs no thread and no connection of its own, and
-nobody waits when it ends. What is not stored by then is carried on while the process lives; at its end `finish_all` waits
-for the rest, for 3 s at most.
-"""
+"""The background thread that sends what runs say to one destination, re-sends, trims, adopts what dead processes left."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 
-from argus import folders
+from argus import files, folders
 from argus.courier import Courier, Orphan, orphans
 from argus.outbox import Outbox
 from argus.producer import Producer
@@ -24,8 +18,6 @@ from argus.spool import SpoolClass
 from argus.transport import Transport, open_transport
 from argus.trouble import warn
 
-FINISH_S = 2.8
-"""The promise is 3 s, for a whole process."""
 TURN_S = 0.05
 """How long what was said may wait before it is handed over."""
 SHORT_TURN_S = 0.003
@@ -41,85 +33,10 @@ MAX_ENDED = 200
 process may not open many files: each keeps one open, and the training needs them, too."""
 MAX_REMEMBERED = 10_000
 
-_gate = threading.RLock()
-"""Reentrant: a signal may end the process in the middle of what it guards."""
-_senders: dict[Settings, Sender] = {}
-
-
-def carry(producer: Producer, settings: Settings) -> None:
-    """What `producer` writes is sent from now on, by the thread of its destination."""
-    with _gate:
-        sender = _senders.get(settings)
-        if sender is not None and not sender.ending:
-            sender.arriving.append(producer)
-            return
-        sender = Sender(settings)
-        sender.arriving.append(producer)
-        try:
-            sender.start()
-        except RuntimeError as error:  # the interpreter is ending, or there are too many threads
-            warn("sender", f"cannot send: {error}; everything stays in {settings.spool_dir}")
-            return
-        _senders[settings] = sender
-
-
-def end(producer: Producer, settings: Settings) -> None:
-    """The run of `producer` has said its last. However long the sender is busy elsewhere, ended runs keep few files open."""
-    producer.close_files()
-    producer.ended = True
-    with _gate:
-        sender = _senders.get(settings)
-        if sender is None or len(sender.arriving) <= most_ended() or producer.spool.holds_memory():
-            return
-        try:
-            sender.arriving.remove(producer)
-        except ValueError:
-            return  # the sender has it already
-    sender.park(producer)
-
-
-def wait_for_memory(producer: Producer, timeout_s: float) -> None:
-    """What no disk has taken of an ended run is sent, or `timeout_s` have passed."""
-    deadline = time.monotonic() + timeout_s
-    while producer.outbox.holds_memory() and not producer.outbox.is_empty() and time.monotonic() < deadline:
-        time.sleep(TURN_S)
-
 
 def most_ended() -> int:
     """How many ended runs may keep their files open here."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_ENDED if allowed == resource.RLIM_INFINITY else min(MAX_ENDED, allowed // 8)
-
-
-def flush(timeout_s: float) -> bool:
-    """Whether everything that was said before this call is stored, after `timeout_s` at the latest."""
-    deadline = time.monotonic() + timeout_s
-    with _gate:
-        asked = [sender.ask_for_flush() for sender in _senders.values()]
-    return all(flushed.wait(max(deadline - time.monotonic(), 0)) for flushed in asked)
-
-
-def finish_all(deadline: float) -> None:
-    """The process ends: everything is stored, or it is `deadline` (monotonic); the rest stays in the spool, and is named."""
-    with _gate:
-        ending = list(_senders.values())
-        _senders.clear()
-    for sender in ending:
-        sender.finish(deadline)
-    for sender in ending:
-        sender.join(max(deadline - time.monotonic(), 0) + 0.2)
-        sender.name_what_is_left()
-    folders.remove_spares()
-
-
-def forget_after_fork() -> None:
-    """In the child: the parent's connections and folders are not held open from here; the first run starts a new thread."""
-    global _gate  # noqa: PLW0603
-    _gate = threading.RLock()
-    for sender in _senders.values():
-        sender.abandon()
-    _senders.clear()
-    folders.forget_after_fork()
+    return min(MAX_ENDED, files.most_open() // 8)
 
 
 class Sender(threading.Thread):
@@ -127,10 +44,12 @@ class Sender(threading.Thread):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="argus-sender", daemon=True)
-        self.arriving: deque[Producer] = deque()
+        self._gate = threading.RLock()
+        """Of what other threads change, too. Reentrant: a signal may end the process in the middle of what it guards."""
+        self._arriving: deque[Producer] = deque()
         """Producers that this thread has not seen yet."""
-        self.ending = False
-        """True: it takes no more producers. Changed under `_gate`."""
+        self._ending = False
+        """True: it takes no more producers, and answers no more questions."""
         self._settings = settings
         self._transport: Transport | None = None
         self._producers: dict[str, Producer] = {}
@@ -145,6 +64,24 @@ class Sender(threading.Thread):
         self._next_adoption = time.monotonic() + ADOPT_FIRST_S
         self._busy_at = time.monotonic()
 
+    def take(self, producer: Producer) -> bool:
+        """What `producer` writes is sent from now on; or (False) this thread is about to end."""
+        with self._gate:
+            if not self._ending:
+                self._arriving.append(producer)
+            return not self._ending
+
+    def make_room(self, producer: Producer) -> None:
+        """An ended producer waits as a folder where too many wait already: however long a turn takes, few files stay open."""
+        with self._gate:
+            if len(self._arriving) <= most_ended() or producer.spool.holds_memory():
+                return
+            try:
+                self._arriving.remove(producer)
+            except ValueError:
+                return  # it is being sent already
+        self._park(producer)
+
     def finish(self, deadline: float) -> None:
         """The thread ends when everything is stored, and at `deadline` in any case. Does not wait for that."""
         now = time.monotonic()
@@ -154,7 +91,11 @@ class Sender(threading.Thread):
     def ask_for_flush(self) -> threading.Event:
         """Set once everything that was said before is stored."""
         asked = _Flush()
-        self._flushes.append(asked)
+        with self._gate:
+            if self._ending:  # only with everything stored
+                asked.done.set()
+            else:
+                self._flushes.append(asked)
         return asked.done
 
     def name_what_is_left(self) -> None:
@@ -175,7 +116,7 @@ class Sender(threading.Thread):
 
     def abandon(self) -> None:
         """In a forked child: nothing of the parent's is held open."""
-        for producer in [*self._producers.values(), *self.arriving]:
+        for producer in [*self._producers.values(), *self._arriving]:
             with contextlib.suppress(Exception):
                 producer.abandon()
         if self._transport is not None:
@@ -183,16 +124,6 @@ class Sender(threading.Thread):
         for orphan in self._orphans:
             with contextlib.suppress(OSError):
                 os.close(orphan.lock_fd)
-
-    def park(self, producer: Producer) -> None:
-        """The folder of an ended producer waits for room. Call it with one that nobody else works on."""
-        producer.close_lanes()
-        producer.outbox.form(0)
-        left = sum(producer.outbox.left())
-        self._remember(producer.batch_id)
-        producer.let_go()
-        if left:
-            self._parked[producer.id] = left
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -246,17 +177,27 @@ class Sender(threading.Thread):
     def _welcome(self, courier: Courier | None) -> None:
         """A run may have ended within its first moment; then its messages need not be remembered one by one."""
         while True:
-            with _gate:
-                if not self.arriving or not (self._is_due(self.arriving[0]) or self._deadline is not None):
+            with self._gate:
+                if not self._arriving or not (self._is_due(self._arriving[0]) or self._deadline is not None):
                     return
-                producer = self.arriving.popleft()
+                producer = self._arriving.popleft()
             self._producers[producer.id] = producer
             self._remember(producer.batch_id)
             if courier is not None:
                 courier.outboxes[producer.id] = producer.outbox
 
+    def _park(self, producer: Producer) -> None:
+        """The folder of an ended producer that nobody else works on waits for room."""
+        producer.close_lanes()
+        producer.outbox.form(0)
+        left = sum(producer.outbox.left())
+        self._remember(producer.batch_id)
+        producer.let_go()
+        if left:
+            self._parked[producer.id] = left
+
     def _remember(self, batch_id: str) -> None:
-        with _gate:
+        with self._gate:
             self._batch_ids[batch_id] = None
             if len(self._batch_ids) > MAX_REMEMBERED:
                 del self._batch_ids[next(iter(self._batch_ids))]
@@ -301,7 +242,7 @@ class Sender(threading.Thread):
             self._adopt(courier)  # children of our runs that ended before could send everything
         for outbox in (ours := list(self._ours())):
             outbox.form(8)
-        if not self.arriving and not self._parked and all(outbox.is_empty() for outbox in ours):
+        if not self._arriving and not self._parked and all(outbox.is_empty() for outbox in ours):
             return True
         return not connected and now - self._finished_at >= UNREACHABLE_FINISH_S
 
@@ -310,17 +251,15 @@ class Sender(threading.Thread):
             self._busy_at = now
         if now - self._busy_at < IDLE_S:
             return False
-        with _gate:
-            if self.arriving or self._flushes or self._deadline is not None:
+        with self._gate:
+            if self._arriving or self._flushes or self._deadline is not None:
                 return False
-            self.ending = True
-            if _senders.get(self._settings) is self:
-                del _senders[self._settings]
+            self._ending = True
         return True
 
     def _ours(self) -> Iterator[Outbox]:
         """What our runs said that Argus does not have yet: here, in processes that they forked, and in parked folders."""
-        for producer in [*self._producers.values(), *self.arriving]:
+        for producer in [*self._producers.values(), *self._arriving]:
             yield producer.outbox
         for orphan in list(self._orphans):
             if orphan.outbox.batch_id in self._batch_ids:
@@ -379,7 +318,7 @@ class Sender(threading.Thread):
         for orphan in self._orphans:
             with contextlib.suppress(Exception):
                 orphan.release()
-        for producer in [*self._producers.values(), *self.arriving]:
+        for producer in [*self._producers.values(), *self._arriving]:
             with contextlib.suppress(Exception):
                 producer.close_lanes()
                 producer.outbox.form(0)

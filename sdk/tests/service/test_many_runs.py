@@ -230,7 +230,7 @@ def test_flush_waits_for_the_folders_that_wait_for_room(broker: Any, scripts: An
 for number in range(25):
     one(number)
 def is_parked():
-    return any(len(sender._parked) == 21 for sender in argus.sender._senders.values())
+    return any(len(sender._parked) == 21 for sender in argus.senders._senders.values())
 while not is_parked():
     time.sleep(0.01)
 print("parked", flush=True)
@@ -278,6 +278,19 @@ os.kill(os.getpid(), 9)
     assert sorted(done) == ["run-1", "run-2", "run-3"]
     (failed,) = far_end.events("batch_failed")
     assert (failed["batch_id"], failed["data"]["reason"]) == ("run-9", "ValueError: no such data")
+
+
+def test_the_end_of_a_run_waits_for_what_no_disk_takes(broker: Any, far_end: Any, scripts: Any) -> None:
+    """Nothing of it would be left, if the process were killed right afterwards."""
+    (scripts.folder / "no-folder").write_text("")
+    code, _, err = scripts.run(
+        MANY + "one(0)\nos.kill(os.getpid(), 9)\n",
+        ARGUS_URL=broker.url,
+        ARGUS_SPOOL_DIR=str(scripts.folder / "no-folder" / "spool"),
+    )
+    assert code == -9
+    assert "cannot write" in err
+    assert arrived(far_end) == ["run-0"]
 
 
 def test_sync_of_more_folders_than_files_may_be_open(broker: Any, scripts: Any, far_end_of: Any) -> None:

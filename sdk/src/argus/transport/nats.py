@@ -22,14 +22,15 @@ from nats.errors import NoRespondersError
 from argus.settings import Settings
 from argus.transport.base import BackOff, Fate, Watermark, watermark
 from argus.trouble import warn
+from argus_contracts.envelope import BETWEEN_DOCUMENTS
 from argus_contracts.errors import WrongSubject
+from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE
 from argus_contracts.subjects import bundle_subject, event_subject, stored_subject, untoken
 
 ACK_TIMEOUT_S = 5.0
 BUNDLE_BYTES = 240 * 1024
 """Small messages travel together, in bundles of so many bytes at most: the broker writes each to its disk before it answers,
 which takes as long for a large one."""
-BUNDLE_MESSAGES = 256
 _abandoned: list[NatsTransport] = []
 
 
@@ -38,7 +39,7 @@ def bundles(messages: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes
     bundle: list[tuple[str, bytes]] = []
     size = 0
     for message in messages:
-        if bundle and (size + len(message[1]) > BUNDLE_BYTES or len(bundle) >= BUNDLE_MESSAGES):
+        if bundle and (size + len(message[1]) > BUNDLE_BYTES or len(bundle) >= MAX_DOCUMENTS_PER_BUNDLE):
             yield bundle
             bundle, size = [], 0
         bundle.append(message)
@@ -194,7 +195,9 @@ class NatsTransport:
         else:
             subject = bundle_subject(self.workspace, self.user)
         try:
-            reply = await client.request(subject, b"\n".join([body for _, body in bundle]), timeout=ACK_TIMEOUT_S)
+            reply = await client.request(
+                subject, BETWEEN_DOCUMENTS.join([body for _, body in bundle]), timeout=ACK_TIMEOUT_S
+            )
             answer = orjson.loads(reply.data)
         except NoRespondersError:
             warn("stream", f"{self._settings.shown_url} has no stream for events yet; they are sent later")
