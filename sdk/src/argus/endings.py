@@ -16,7 +16,7 @@ import weakref
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from argus import forks, sampler, senders
+from argus import forks, interrupts, sampler, senders
 from argus.outcome import Outcome, outcome_of, outcome_of_exit
 
 if TYPE_CHECKING:
@@ -73,12 +73,14 @@ def _install() -> None:
 
 def _on_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     global _uncaught  # noqa: PLW0603
-    _previous_excepthook(kind, error, trace)
     with contextlib.suppress(Exception):
         if error.__traceback__ is None:
             error = error.with_traceback(trace)
-        _uncaught = outcome_of(error)
-        end_process(_uncaught)
+        _uncaught = outcome_of(error)  # first of all: a second Ctrl-C may end what follows
+    _previous_excepthook(kind, error, trace)
+    if _uncaught is not None:
+        with contextlib.suppress(Exception):
+            end_process(_uncaught)
     if isinstance(error, KeyboardInterrupt):
         # Python forgets that it has to die of SIGINT when code was compiled meanwhile (imports do): remind it.
         with contextlib.suppress(KeyboardInterrupt):
@@ -115,7 +117,7 @@ def _said() -> int:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    if any(run.is_writing() for run in _live):
+    if interrupts.are_held() or any(run.is_writing() for run in _live):
         # In the middle of our own write: come back in a moment instead of waiting for a lock that this thread holds.
         timer = threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argus import values
+from argus.interrupts import no_interrupt_meanwhile
 from argus.outcome import OutcomeStatus, outcome_of
 from argus.trouble import warn
 
@@ -42,6 +44,8 @@ class Job:
         self._result: dict[str, float | str] = {}
         self._started = time.monotonic()
         self._owner_pid = os.getpid()
+        self._ending = threading.RLock()
+        """Reentrant: a signal may end the process in the middle of `_end`."""
         self.ended = False
         """True once the end of the job was said."""
 
@@ -177,20 +181,24 @@ class Job:
         traceback: str | None = None,
         exit_code: int | None = None,
     ) -> None:
-        if self.ended or os.getpid() != self._owner_pid:
+        if os.getpid() != self._owner_pid:
             return
-        self.ended = True
+        with self._ending:
+            if self.ended:
+                return
+            data: dict[str, Any] = {"elapsed_s": round(time.monotonic() - self._started, 6)}
+            if self._result:
+                data["metrics"] = self._result
+            if reason is not None:
+                data["reason"] = values.text(reason, 8_000)
+            if traceback is not None:
+                data["traceback"] = values.tail(traceback, 24_000)
+            if exit_code is not None:
+                data["exit_code"] = exit_code
+            with no_interrupt_meanwhile():
+                self._run.say(f"job_{status}", self.id, data)
+                self.ended = True
         self._run.forget_job(self)
-        data: dict[str, Any] = {"elapsed_s": round(time.monotonic() - self._started, 6)}
-        if self._result:
-            data["metrics"] = self._result
-        if reason is not None:
-            data["reason"] = values.text(reason, 8_000)
-        if traceback is not None:
-            data["traceback"] = values.tail(traceback, 24_000)
-        if exit_code is not None:
-            data["exit_code"] = exit_code
-        self._run.say(f"job_{status}", self.id, data)
 
     def _complain(self, complaints: list[str]) -> None:
         for complaint in complaints:

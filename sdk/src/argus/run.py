@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -17,6 +18,7 @@ from argus.clock import SteadyClock
 from argus.console import Capture
 from argus.given import settings_of, whole
 from argus.host import host
+from argus.interrupts import no_interrupt_meanwhile
 from argus.job import Job
 from argus.outcome import Outcome, OutcomeStatus, outcome_of
 from argus.producer import Producer, lane_of
@@ -48,7 +50,11 @@ class Run:
         self._line_no = 0
         self._started = time.monotonic()
         self._signal: str | None = None
-        self._saw_stop = self._ended = self._beginning = False
+        self._saw_stop = self._ended = self._beginning = self._told_end = False
+        self._outcome: Outcome | None = None
+        """How the run ends, from the moment on at which somebody began to say so: whoever interrupts that changes nothing."""
+        self._ending = threading.RLock()
+        """Reentrant: a signal may end the process in the middle of `end`."""
         self._clock = SteadyClock()
         self._capture: Capture | None = None
         self._watch: sampler.Watch | None = None
@@ -148,13 +154,14 @@ class Run:
 
     def begin(self, start: dict[str, Any], capture_output: bool, interval_s: float, folder: str | None) -> None:
         """`batch_start` is said, the threads run, the end of the process is watched."""
-        self.say("batch_start", None, {key: value for key, value in start.items() if value is not None})
         assert self._producer is not None
         assert self._where is not None
-        senders.carry(self._producer, self._where)
         self._beginning = True
         try:
-            endings.watch(self)
+            with no_interrupt_meanwhile():
+                self.say("batch_start", None, {key: value for key, value in start.items() if value is not None})
+                endings.watch(self)  # first of all: Ctrl-C in what follows is an end as well
+            senders.carry(self._producer, self._where)
             self._watch = sampler.watch(interval_s, folder, self._say_environment, self._say_snapshot)
         finally:
             self._beginning = False
@@ -187,46 +194,72 @@ class Run:
 
         deadline: monotonic; the end of the process cannot wait longer.
         """
-        if self._ended or not self.live:
+        if self._ended or self._where is None:
             return
-        self._ended = True
-        try:
-            if os.getpid() == self._owner_pid:
-                self._say_end(outcome, time.monotonic() + senders.FINISH_S if deadline is None else deadline)
-            elif self._producer is not None:
-                self._producer.tell_drops(final=True)
-        except Exception as error:
-            warn("end", f"trouble at the end of the run: {error!r:.200}")
+        with self._ending:
+            if self._ended:
+                return
+            until = time.monotonic() + senders.FINISH_S if deadline is None else deadline
+            try:
+                self._say_end(outcome, until)
+            except Exception as error:
+                warn("end", f"trouble at the end of the run: {error!r:.200}")
+            except (
+                BaseException
+            ):  # Ctrl-C in the middle of it: nobody waits any longer, and the run has ended all the same
+                self._say_end(outcome, 0.0)
+                self._let_go()
+                raise
+            self._let_go()
+        if deadline is None and self._where.url is not None and self._producer is not None:
+            self._producer.wait_for_memory(senders.FINISH_S)
+
+    def _let_go(self) -> None:
+        """Nothing is recorded any more; what was said is sent."""
         self.live = False
-        endings.forget(self)
         if self._producer is not None and self._where is not None:
             try:
                 senders.end(self._producer, self._where)
-                if deadline is None and self._where.url is not None:
-                    self._producer.wait_for_memory(senders.FINISH_S)
             except Exception as error:
                 warn("end", f"trouble at the end of the run: {error!r:.200}")
+        self._ended = True
+        endings.forget(self)
 
     def _say_end(self, outcome: Outcome, deadline: float) -> None:
+        """Open jobs and the run have ended so, unless that was said already. What an interrupt left out is said by the next call."""
+        if self._told_end:
+            return
+        if os.getpid() != self._owner_pid:
+            if self._producer is not None:
+                self._producer.tell_drops(final=True)
+            return
         if self._capture is not None:
             self._capture.stop()
-        status, reason, exit_code = outcome.status, outcome.reason, outcome.exit_code
-        if self._signal is not None and not (status == "failed" and outcome.traceback):
-            status, reason, exit_code = "aborted", self._signal, 143
-        elif status == "done" and self._saw_stop:
-            status, reason = "aborted", "stopped on request"
+        if self._outcome is None:
+            self._outcome = self._judged(outcome)
+        ended = self._outcome
         for job in list(self._jobs):
-            job._end(status, reason=reason, traceback=outcome.traceback, exit_code=exit_code)  # pyright: ignore[reportPrivateUsage]
+            job._end(ended.status, reason=ended.reason, traceback=ended.traceback, exit_code=ended.exit_code)  # pyright: ignore[reportPrivateUsage]
         if self._watch is not None:
             self._watch.stop(max(min(ENVIRONMENT_WAIT_S, deadline - time.monotonic()), 0.0))
         data: dict[str, Any] = {
             "elapsed_s": round(time.monotonic() - self._started, 6),
-            "reason": values.text(reason, 8_000) if reason is not None else None,
-            "error_report": values.tail(outcome.traceback, 24_000) if outcome.traceback else None,
-            "exit_code": exit_code,
+            "reason": values.text(ended.reason, 8_000) if ended.reason is not None else None,
+            "error_report": values.tail(ended.traceback, 24_000) if ended.traceback else None,
+            "exit_code": ended.exit_code,
             "dropped": (self._producer.final_drops() if self._producer is not None else None) or None,
         }
-        self.say(f"batch_{status}", None, {key: value for key, value in data.items() if value is not None})
+        with no_interrupt_meanwhile():
+            self.say(f"batch_{ended.status}", None, {key: value for key, value in data.items() if value is not None})
+            self._told_end = True
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """`outcome`, or that a signal or somebody's request has ended the run."""
+        if self._signal is not None and not (outcome.status == "failed" and outcome.traceback):
+            return Outcome("aborted", self._signal, outcome.traceback, 143)
+        if outcome.status == "done" and self._saw_stop:
+            return Outcome("aborted", "stopped on request", outcome.traceback, outcome.exit_code)
+        return outcome
 
     def note_signal(self, name: str) -> None:
         self._signal = name
@@ -247,6 +280,7 @@ class Run:
         where = self._where
         if where is None or not self.live:
             return
+        self._ending = threading.RLock()
         if self._producer is not None:
             self._producer.abandon()
         self._watch = None
@@ -276,7 +310,7 @@ class Run:
         self.say("env_snapshot", None, data)
 
     def _say_snapshot(self, data: dict[str, Any]) -> None:
-        if not self._ended:
+        if self._outcome is None:
             self.say("resource_snapshot", self._only_job_id(), data)
 
     def _only_job_id(self) -> str | None:

@@ -79,11 +79,17 @@ class Watch:
         """The machine's counters at the first look: what is said counts from then on."""
         self._sampler, self._say_environment = sampler, say_environment
         self._saying = threading.RLock()
-        self._said = threading.Event()
+        self.knows_environment = False
+        """True once it was said."""
 
     def stop(self, timeout_s: float) -> None:
         """The environment is said, after `timeout_s` at the latest (without what takes longer), and nothing else will be."""
-        if not self._said.is_set() and not (self._sampler.is_alive() and self._said.wait(timeout_s)):
+        deadline = time.monotonic() + timeout_s
+        while not self.knows_environment and self._sampler.is_alive() and time.monotonic() < deadline:
+            time.sleep(
+                0.005
+            )  # no `Event.wait`: a signal may bring this very thread here again while it holds the event's lock
+        if not self.knows_environment:
             self.say_environment_once(capture.environment([], at_once=True))
         self._sampler.forget(self)
 
@@ -93,13 +99,9 @@ class Watch:
 
     def say_environment_once(self, data: dict[str, Any]) -> None:
         with self._saying:
-            if not self._said.is_set():
+            if not self.knows_environment:
                 self._say_environment(data)
-                self._said.set()
-
-    @property
-    def knows_environment(self) -> bool:
-        return self._said.is_set()
+                self.knows_environment = True
 
 
 class Sampler(threading.Thread):

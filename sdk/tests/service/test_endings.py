@@ -92,6 +92,73 @@ def test_sigterm_in_a_storm_of_calls_still_ends_the_run_as_aborted(
     assert len(far_end.events("batch_aborted")) == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_in_the_middle_of_finish_does_not_take_the_end_away(
+    broker: Any, far_end: Any, scripts: Any, number: signal.Signals, times: int
+) -> None:
+    code, _, err = scripts.run(
+        f"""
+import threading
+import argus.sampler
+argus.sampler.Sampler._environment = lambda *_: time.sleep(60)  # `finish` waits for it for a while
+run = argus.init()
+run.job("a").epoch(1, loss=1.0)
+for n in range({times}):
+    threading.Timer(0.3 + n / 10, os.kill, (os.getpid(), {number:d})).start()
+run.finish()
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code in (-number, 1), err  # 1: Python's own, where it is interrupted while it says that it was
+    scripts.settle(broker.url)
+    job, batch = ends(far_end)
+    assert (job["kind"], batch["kind"]) == ("job_done", "batch_done")
+
+
+def test_ctrl_c_right_behind_the_end_of_a_job_does_not_end_it_twice(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, _, err = scripts.run(
+        """
+import argus.spool
+write = argus.spool._write
+def written(fd, record):
+    n = write(fd, record)
+    if b'"job_done"' in record:
+        os.kill(os.getpid(), signal.SIGINT)
+    return n
+argus.spool._write = written
+with argus.init() as run:
+    with run.job("a") as job:
+        job.epoch(1, loss=1.0)
+    print("not interrupted")
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == -signal.SIGINT, err
+    scripts.settle(broker.url)
+    job, batch = ends(far_end)
+    assert (job["kind"], batch["kind"]) == ("job_done", "batch_aborted")
+
+
+def test_ctrl_c_while_a_run_begins_ends_it(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, _, err = scripts.run(
+        """
+import argus.senders
+carry = argus.senders.carry
+def interrupted(*said):
+    argus.senders.carry = carry
+    os.kill(os.getpid(), signal.SIGINT)
+    return carry(*said)
+argus.senders.carry = interrupted
+run = argus.init()
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == -signal.SIGINT, err
+    scripts.settle(broker.url)
+    assert [event["data"]["reason"] for event in far_end.events("batch_aborted")] == ["Ctrl-C"]
+
+
 def test_a_caught_exit_is_no_end(broker: Any, far_end: Any, scripts: Any) -> None:
     code, _, _ = scripts.run(
         PLAIN + "try:\n    sys.exit(3)\nexcept SystemExit:\n    pass\nrun.log('still here')\n", ARGUS_URL=broker.url
