@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from argus import redact, values
-from argus.trouble import warn
+from argus.outcome import STATUSES, OutcomeStatus
+from argus.trouble import complain, warn
 
 
 def settings_of(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -22,5 +23,13 @@ def settings_of(given: Mapping[str, Any] | None) -> dict[str, Any]:
 def whole(given: Any, what: str) -> int | None:
     whole, complaint = values.count(given, what)
     if complaint:
-        warn(f"value:{what}", complaint)
+        complain(complaint)
     return whole
+
+
+def status_of(given: Any) -> OutcomeStatus:
+    for known in STATUSES:
+        if given == known:
+            return known
+    complain(f"the status {values.shown(given)} is none of {', '.join(STATUSES)}; 'done' is used")
+    return "done"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from argus import values
+from argus.given import status_of
 from argus.interrupts import no_interrupt_meanwhile
 from argus.outcome import OutcomeStatus, outcome_of
-from argus.trouble import warn
+from argus.trouble import complain, warn
 
 if TYPE_CHECKING:
     from argus.run import Run
@@ -67,13 +68,16 @@ class Job:
 
     def log(self, msg: str, level: str = "INFO") -> None:
         """A line of the job's log; a text with line breaks becomes several. Lines over 16 KiB are cut."""
+        if not self._run.live:
+            return self._run.hear_nothing()
         if type(level) is not str or len(level) > 64:
             level = values.text(level, 64)
         if type(msg) is str and len(msg) < 4096 and "\n" not in msg and "\x00" not in msg:
             self._line(msg, "log", level)
         else:
-            for part in str(msg).splitlines() or [""]:
+            for part in values.text(msg).splitlines() or [""]:
                 self._line(values.line(part), "log", level)
+        return None
 
     def result(self, **metrics: float) -> None:
         """Final values of the job: they travel with its end, beside (not in) the curves."""
@@ -90,7 +94,7 @@ class Job:
         """The job ended so, with these final values. A second call changes nothing."""
         if metrics:
             self.result(**metrics)
-        self._end(status, reason=reason)
+        self._end(status_of(status), reason=reason)
 
     def __enter__(self) -> Job:
         return self
@@ -105,23 +109,25 @@ class Job:
 
     def _point(self, epoch: Any, step: Any, metrics: Mapping[Any, Any]) -> None:
         self._points += 1
-        if not (
-            (epoch is None or (type(epoch) is int and 0 <= epoch <= values.MAX_INT))
-            and (step is None or (type(step) is int and 0 <= step <= values.MAX_INT))
-            and 0 < len(metrics) <= 100
-        ):
-            return self._odd_point(epoch, step, metrics)
-        known = self._known
-        for key, value in metrics.items():
-            if key not in known or type(value) is not float or not -_INF < value < _INF:
-                return self._odd_point(epoch, step, metrics)
-        data: dict[str, Any] = {"metrics": metrics}
-        if epoch is not None:
-            data["epoch"] = epoch
-        if step is not None:
-            data["step"] = step
         run = self._run
-        if run.live:
+        if not run.live:
+            return run.hear_nothing()
+        try:
+            if not (
+                (epoch is None or (type(epoch) is int and 0 <= epoch <= values.MAX_INT))
+                and (step is None or (type(step) is int and 0 <= step <= values.MAX_INT))
+                and 0 < len(metrics) <= 100
+            ):
+                return self._odd_point(epoch, step, metrics)
+            known = self._known
+            for key, value in metrics.items():
+                if key not in known or type(value) is not float or not -_INF < value < _INF:
+                    return self._odd_point(epoch, step, metrics)
+            data: dict[str, Any] = {"metrics": metrics}
+            if epoch is not None:
+                data["epoch"] = epoch
+            if step is not None:
+                data["step"] = step
             payload = _dumps(
                 {
                     "kind": "job_epoch", "version": 1, "batch_id": run.batch_id, "job_id": self.id,
@@ -129,18 +135,21 @@ class Job:
                 },
                 option=_Z,
             )  # fmt: skip
-            if len(payload) > values.MAX_EVENT_BYTES:
-                return self._odd_point(epoch, step, metrics)
-            run.metrics_lane.append(payload)
+        except Exception:  # no dict, names that are no plain text, another thread that writes into it
+            return self._odd_point(epoch, step, metrics)
+        if len(payload) > values.MAX_EVENT_BYTES:
+            return self._odd_point(epoch, step, metrics)
+        run.metrics_lane.append(payload)
         return None
 
     def _odd_point(self, epoch: Any, step: Any, metrics: Mapping[Any, Any]) -> None:
         """The same for values that are not plain floats, for NaN, for long names and for very many metrics: in several
         events where one would be too large."""
         try:
-            kept, complaints = values.metrics(metrics)
+            given = dict(metrics)  # in one step: another thread may write into it
+            kept, complaints = values.metrics(given)
             if len(self._known) < 10_000:
-                self._known.update(kept.keys() & metrics.keys())
+                self._known.update(kept.keys() & given.keys())
             epoch, complaint = values.count(epoch, "epoch")
             step, other = values.count(step, "step")
             self._complain([*complaints, *filter(None, (complaint, other))])
@@ -202,4 +211,4 @@ class Job:
 
     def _complain(self, complaints: list[str]) -> None:
         for complaint in complaints:
-            warn(f"value:{complaint[:40]}", complaint)
+            complain(complaint)

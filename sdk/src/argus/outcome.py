@@ -5,7 +5,12 @@ from __future__ import annotations
 import traceback as tracebacks
 from typing import Literal
 
+from argus import values
+
 OutcomeStatus = Literal["done", "failed", "aborted"]
+STATUSES: tuple[OutcomeStatus, ...] = ("done", "failed", "aborted")
+_CANCELLED = ("CancelledError", "Cancelled", "GreenletExit")
+"""What asyncio, trio and gevent throw into those who are to stop."""
 
 
 class Outcome:
@@ -25,14 +30,21 @@ class Outcome:
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
-    """Clean exit and `sys.exit(0)`: done. Ctrl-C: aborted. `sys.exit(n)` and every other exception: failed."""
+    """Clean exit and `sys.exit(0)`: done. Ctrl-C, a cancelled task, a generator closed early: aborted. `sys.exit(n)` and every other
+    exception: failed."""
     if error is None:
         return Outcome("done")
     if isinstance(error, SystemExit):
         return outcome_of_exit(error.code)
     if isinstance(error, KeyboardInterrupt):
         return Outcome("aborted", "Ctrl-C", exit_code=130)
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    name = type(error).__name__
+    if isinstance(error, GeneratorExit) or (name in _CANCELLED and not isinstance(error, Exception)):
+        return Outcome("aborted", "closed early" if isinstance(error, GeneratorExit) else "cancelled")
+    try:
+        text = f"{name}: {error}" if str(error) else name
+    except Exception:
+        text = name
     try:
         trace = "".join(tracebacks.format_exception(error))
     except Exception:
@@ -46,4 +58,4 @@ def outcome_of_exit(code: object) -> Outcome:
         return Outcome("done", exit_code=0)
     if isinstance(code, int):
         return Outcome("failed", f"sys.exit({code})", exit_code=int(code))
-    return Outcome("failed", str(code), exit_code=1)
+    return Outcome("failed", values.text(code), exit_code=1)

@@ -16,7 +16,7 @@ import orjson
 from argus import endings, sampler, senders, values
 from argus.clock import SteadyClock
 from argus.console import Capture
-from argus.given import settings_of, whole
+from argus.given import settings_of, status_of, whole
 from argus.host import host
 from argus.interrupts import no_interrupt_meanwhile
 from argus.job import Job
@@ -88,6 +88,7 @@ class Run:
         self._job_ids.add(chosen)
         job = Job(self, chosen)
         if not self.live:
+            self.hear_nothing()
             return job
         self._jobs.append(job)
         try:
@@ -109,8 +110,11 @@ class Run:
 
     def log(self, msg: str, level: str = "INFO") -> None:
         """A line of the run's own log; a text with line breaks becomes several."""
-        for part in str(msg).splitlines() or [""]:
+        if not self.live:
+            return self.hear_nothing()
+        for part in values.text(msg).splitlines() or [""]:
             self._line(values.line(part), "log", values.text(level, 64))
+        return None
 
     @property
     def stopped(self) -> bool:
@@ -135,7 +139,7 @@ class Run:
         Nobody waits for the network: what is not sent yet goes on in the background, and the end of the process waits for
         it, for 3 s at most (`argus.flush` waits at once). What is left then stays in the spool.
         """
-        self.end(Outcome(status, reason, exit_code=exit_code))
+        self.end(Outcome(status_of(status), reason, exit_code=exit_code))
 
     def __enter__(self) -> Run:
         return self
@@ -270,6 +274,11 @@ class Run:
             return True
         lanes = self._producer.spool.lanes.values() if self._producer is not None else ()
         return any(lane.lock._is_owned() for lane in lanes)  # type: ignore[attr-defined]
+
+    def hear_nothing(self) -> None:
+        """Somebody speaks to a run that has ended (or to none, where nothing is to be recorded at all)."""
+        if self._ended:
+            warn("ended", f"{self.batch_id} has ended: what is said to it afterwards is not recorded")
 
     def forget_job(self, job: Job) -> None:
         with contextlib.suppress(ValueError):

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 
+MAX_COMPLAINTS = 20
 _said: dict[str, float] = {}
 
 
@@ -20,6 +21,18 @@ def warn(kind: str, text: str, *, every_s: float | None = None) -> None:
         stream = getattr(sys.stderr, "argus_original", sys.stderr)
         stream.write(f"argus: {text}\n")
         stream.flush()
+
+
+def complain(text: str) -> None:
+    """Something is wrong with a value that was handed in: said once, and of only so many different ones."""
+    kind = f"value:{text[:40]}"
+    if kind in _said:
+        return
+    n_said = sum(known.startswith("value:") for known in _said)
+    if n_said < MAX_COMPLAINTS:
+        warn(kind, text)
+    else:
+        warn("values", "more values are odd; no further ones are named")
 
 
 def forget_warnings() -> None:

@@ -28,8 +28,15 @@ def metric(value: Any) -> float | str:
     `TypeError` or `ValueError` where it is no number.
     """
     if isinstance(value, str | bytes | bytearray) or value is None:
-        raise TypeError(f"{value!r:.60} is not a number")
-    number = float(value)
+        raise TypeError(f"{shown(value)} is not a number")
+    try:
+        number = float(value)
+    except TypeError:
+        if not callable(item := getattr(value, "item", None)):
+            raise
+        number = float(
+            cast("Any", item())
+        )  # an array of one value, of those libraries that refuse to see a number in it
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
@@ -40,7 +47,7 @@ def metrics(given: Mapping[Any, Any]) -> tuple[dict[str, float | str], list[str]
     kept: dict[str, float | str] = {}
     complaints: list[str] = []
     for name, value in given.items():
-        key = text(str(name))
+        key = text(name)
         if not key:
             complaints.append("a metric needs a name")
             continue
@@ -80,7 +87,9 @@ def count(value: Any, what: str) -> tuple[int | None, str | None]:
             number = float(value)
             whole = math.floor(number)
         except (TypeError, ValueError, OverflowError):
-            return None, f"{what}={value!r:.60} is not a whole number and was left out"
+            return None, f"{what}={shown(value)} is not a whole number and was left out"
+        except Exception as error:
+            return None, f"{what} was left out: {type(error).__name__}"
         if whole != number:
             return (whole, f"{what}={number} was taken as {whole}") if whole >= 0 else (None, f"{what} is negative")
     if not 0 <= whole <= MAX_INT:
@@ -90,7 +99,10 @@ def count(value: Any, what: str) -> tuple[int | None, str | None]:
 
 def text(value: Any, limit: int | None = None) -> str:
     """`value` as text that every part of Argus can store: no NUL, no lone surrogates, at most `limit` characters."""
-    out = value if isinstance(value, str) else str(value)
+    try:
+        out = str.__str__(value) if isinstance(value, str) else str(value)  # of enums and numpy's texts: what they hold
+    except Exception:
+        out = f"<{type(value).__name__} without a text>"
     if "\x00" in out:
         out = out.replace("\x00", "\ufffd")
     try:
@@ -109,6 +121,14 @@ def line(value: Any) -> str:
     if len(raw) <= MAX_LINE_BYTES:
         return out
     return f"{raw[: MAX_LINE_BYTES - 64].decode(errors='ignore')} …[{len(raw) - MAX_LINE_BYTES + 64} bytes cut]"
+
+
+def shown(value: Any) -> str:
+    """`value` in a complaint."""
+    try:
+        return f"{value!r:.60}"
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def tail(value: str, limit: int) -> str:
@@ -153,7 +173,7 @@ def _as_json(value: Any, depth: int, room: list[int]) -> Any:
         try:
             return metric(value)
         except Exception:
-            return text(repr(value), 200)
+            return shown(value)
     if hasattr(value, "__dict__") and not callable(value):
         return _as_json(vars(value), depth + 1, room)
     return text(value, MAX_JSON_VALUE)

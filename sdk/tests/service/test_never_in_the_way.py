@@ -50,6 +50,56 @@ print("trained")
     assert len(far_end.events("batch_done")) == 1
 
 
+def test_nothing_that_is_handed_in_raises_and_what_can_be_kept_is(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, out, err = scripts.run(
+        """
+import collections, enum, types
+class Odd:
+    def __str__(self): raise RuntimeError("no text")
+    __repr__ = __str__
+class Name(enum.StrEnum): loss = "loss"
+class Text(str): pass
+class Scalar:
+    def item(self): return 4.0
+class OddError(Exception):
+    __str__ = Odd.__str__
+run = argus.init(params={"odd": Odd(), "fine": 1})
+job = run.job("a")
+job.metrics({"loss": 1.0})
+for given in ({Name.loss: 1.0}, {Text("loss"): 1.0}, collections.UserDict(loss=1.0), types.MappingProxyType({"loss": 1.0}),
+              [("loss", 1.0)], {"loss": Scalar()}, {"loss": 1.0, "odd": Odd()}, {"loss": 1.0, Odd(): None}, None, 7):
+    for _ in range(2):
+        job.metrics(given)
+job.epoch(Odd(), loss=1.0)
+job.log(Odd(), level=Odd())
+run.log(Odd(), level=Odd())
+job.metrics({f"name{i}": None for i in range(1000)})
+try:
+    with run.job(Odd()):
+        raise OddError
+except OddError:
+    print("its own error")
+job.finish("finished", reason=Odd())
+run.finish("well done")
+for late in job.epoch, job.log, run.log, run.job:
+    late(0)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert (code, out) == (0, "its own error\n"), err
+    assert "Traceback" not in err
+    assert 10 < len(err.splitlines()) < 35
+    assert err.count("has ended: what is said to it afterwards is not recorded") == 1
+    scripts.settle(broker.url)
+    points = [event["data"]["metrics"]["loss"] for event in far_end.events("job_epoch")]
+    assert points == [1.0] * 11 + [4.0] * 2 + [1.0] * 5
+    assert far_end.events("batch_start")[0]["data"]["params"]["fine"] == 1
+    lines = [event["data"]["line"] for event in far_end.events("log_line")]
+    assert lines == ["<Odd without a text>"] * 2
+    ended = [event["kind"] for event in far_end.events("job_done", "job_failed", "batch_done")]
+    assert ended == ["job_failed", "job_done", "batch_done"]
+
+
 def test_a_key_that_may_not_publish_is_one_clear_line(broker: Any, scripts: Any) -> None:
     url = broker.url.replace("alice:alice-pw", "mallory:mallory-pw")
     code, _, err = scripts.run_until_told(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy
@@ -244,6 +246,7 @@ def test_a_progress_bar_at_1_khz_is_a_line_a_second() -> None:
     [
         (None, "done", None), (SystemExit(), "done", 0), (SystemExit(0), "done", 0), (SystemExit(2), "failed", 2),
         (SystemExit("no data"), "failed", 1), (KeyboardInterrupt(), "aborted", 130), (ValueError("x"), "failed", 1),
+        (asyncio.CancelledError(), "aborted", None), (GeneratorExit(), "aborted", None), (CancelledError(), "failed", 1),
     ],
 )  # fmt: skip
 def test_how_a_run_ends(error: BaseException | None, status: str, exit_code: int | None) -> None:
