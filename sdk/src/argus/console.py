@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -110,20 +111,41 @@ class Tee:
 
     def __init__(self, original: TextIO, maker: LineMaker) -> None:
         self.argus_original = original
-        self._maker = maker
+        self._maker: LineMaker | None = maker
         self._inside = False
+        """What is printed while a line is recorded is no line itself."""
+        self._gate = threading.RLock()
+        """Threads print, too. Reentrant: a signal's handler may print."""
 
     def write(self, text: str) -> int:
         written = self.argus_original.write(text)
-        if not self._inside:
-            self._inside = True
-            try:
-                self._maker.feed(text)
-            except Exception:  # noqa: S110  printing must not fail because of us
-                pass
-            finally:
-                self._inside = False
+        if self._maker is not None:
+            with self._gate:
+                self._record(text, self._maker)
         return written
+
+    def _record(self, text: str, maker: LineMaker) -> None:
+        if self._inside:
+            return
+        self._inside = True
+        try:
+            maker.feed(text)
+        except Exception:  # noqa: S110  printing must not fail because of us
+            pass
+        finally:
+            self._inside = False
+
+    def stop(self) -> None:
+        """What is printed from now on is no line of ours."""
+        with self._gate:
+            maker, self._maker = self._maker, None
+            if maker is not None:
+                maker.flush()
+
+    def forget_after_fork(self) -> None:
+        """In the child: a thread that is not there does not hold it up."""
+        self._gate = threading.RLock()
+        self._inside = False
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -137,19 +159,20 @@ class Capture:
     """stdout and stderr of this process go to `say(stream, line, skipped)` as well, until `stop`."""
 
     def __init__(self, say: Callable[[str, str | None, int], None]) -> None:
-        self._makers = {
-            name: LineMaker(lambda line, skipped, name=name: say(name, line, skipped)) for name in ("stdout", "stderr")
-        }
         self._tees: dict[str, Tee] = {}
-        for name, maker in self._makers.items():
+        for name in ("stdout", "stderr"):
             original = getattr(sys, name)
             if original is not None:
+                maker = LineMaker(lambda line, skipped, name=name: say(name, line, skipped))
                 self._tees[name] = Tee(original, maker)
                 setattr(sys, name, self._tees[name])
 
+    def forget_after_fork(self) -> None:
+        for tee in self._tees.values():
+            tee.forget_after_fork()
+
     def stop(self) -> None:
-        for maker in self._makers.values():
-            maker.flush()
         for name, tee in self._tees.items():
+            tee.stop()
             if getattr(sys, name) is tee:
                 setattr(sys, name, tee.argus_original)

@@ -290,6 +290,8 @@ class Run:
         if where is None or not self.live:
             return
         self._ending = threading.RLock()
+        if self._capture is not None:
+            self._capture.forget_after_fork()
         if self._producer is not None:
             self._producer.abandon()
         self._watch = None

@@ -100,6 +100,29 @@ for late in job.epoch, job.log, run.log, run.job:
     assert ended == ["job_failed", "job_done", "batch_done"]
 
 
+def test_lines_that_several_threads_print_are_all_captured(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, out, err = scripts.run(
+        """
+import threading
+sys.setswitchinterval(1e-5)
+run = argus.init(capture_output=True)
+def talk(k):
+    for n in range(300):
+        sys.stdout.write(f"{k} {n}\\n")
+threads = [threading.Thread(target=talk, args=(k,)) for k in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+run.finish()
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0, err
+    scripts.settle(broker.url)
+    captured = [event["data"]["line"] for event in far_end.events("log_line")]
+    assert sorted(captured) == sorted(out.splitlines())
+    assert len(captured) == 2400
+
+
 def test_a_key_that_may_not_publish_is_one_clear_line(broker: Any, scripts: Any) -> None:
     url = broker.url.replace("alice:alice-pw", "mallory:mallory-pw")
     code, _, err = scripts.run_until_told(
