@@ -121,7 +121,8 @@ def orphans(
 ) -> list[Orphan]:
     """The folders of dead producers that wait for this user and URL, the oldest first, each locked by the caller from now on.
 
-    unaddressed: also those that were written without any URL. everybody: also those of other keys and URLs.
+    unaddressed: also those that were written without any URL. everybody: also those of other keys and URLs, but for those of
+    which it is known that they are another user's.
     leave: the producers that are not wanted.
     """
     found: list[Orphan] = []
@@ -137,7 +138,11 @@ def orphans(
             meta = read_meta(folder)
             if meta is None:
                 continue
-            wanted = everybody or is_ours(meta, settings, transport) or (unaddressed and meta.get("url") is None)
+            wanted = (
+                (everybody and not is_of_another(meta, transport))
+                or is_ours(meta, settings, transport)
+                or (unaddressed and meta.get("url") is None)
+            )
             if not wanted:
                 continue
             lock_fd = try_lock(folder)
@@ -154,6 +159,12 @@ def is_ours(meta: dict[str, Any], settings: Settings, transport: Transport | Non
         return True
     user = (meta.get("workspace"), meta.get("user"))
     return transport is not None and all(user) and user == (transport.workspace, transport.user)
+
+
+def is_of_another(meta: dict[str, Any], transport: Transport | None) -> bool:
+    """Whether Argus once said whose key it was, and it was not ours: it would refuse these events from us, for good."""
+    user = (meta.get("workspace"), meta.get("user"))
+    return all(user) and (transport is None or user != (transport.workspace, transport.user))
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ def settings(
     """Arguments win over ARGUS_URL, ARGUS_TOKEN and ARGUS_SPOOL_DIR, and these over what `argus login` kept."""
     kept = read_credentials()
     url = clean_url(url or os.environ.get("ARGUS_URL") or kept.get("url"))
-    token = token or os.environ.get("ARGUS_TOKEN")
+    token = clean_token(token or os.environ.get("ARGUS_TOKEN"))
     if token is None and url is not None and url in (kept.get("url"), kept.get("nats_url")):
         token = kept.get("token")
     public = os.environ.get("ARGUS_PUBLIC_URL") or (url if url and url.startswith("http") else kept.get("url"))
@@ -74,6 +74,16 @@ def clean_url(url: str | None) -> str | None:
         warn("url", f"ARGUS_URL {url[:80]!r} starts with none of {', '.join(SCHEMES)}; nothing is sent")
         return None
     return url
+
+
+def clean_token(token: str | None) -> str | None:
+    """Without the line break of the file it was read from, and without what no key has and no header takes."""
+    if token is None:
+        return None
+    clean = "".join(char for char in token.strip() if "!" <= char <= "~")
+    if clean != token.strip():
+        warn("token", "ARGUS_TOKEN has characters that no key has; they are left out")
+    return clean
 
 
 def spool_root(spool_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from argus_testkit.stack import LocalStack
@@ -94,6 +95,57 @@ def test_a_wrong_key_is_one_clear_line_and_everything_stays(stack: LocalStack, a
     assert "does not accept this ARGUS_TOKEN" in trouble
     assert "events are not sent yet" in left
     assert len(scripts.producers()) == 1
+
+
+def test_sync_sends_nothing_of_another_user_even_with_all(stack: LocalStack, scripts: Any, until: Any) -> None:
+    batch_id = f"others-{uuid4().hex[:8]}"
+    name = f"amy-{uuid4().hex[:8]}"
+    with stack.client() as client:
+        client.post("/api/users", json={"username": name, "password": "long-enough-for-a-test"}).raise_for_status()
+        client.put(f"/api/workspaces/main/members/{name}", json={"role": "member"}).raise_for_status()
+    with httpx.Client(base_url=stack.url, headers={"Origin": stack.url}) as session:
+        said = {"username": name, "password": "long-enough-for-a-test"}
+        session.headers["X-Argus-CSRF"] = session.post("/api/auth/login", json=said).json()["csrf_token"]
+        token = session.post("/api/keys", json={"name": "k", "workspace": "main"}).json()["token"]
+    ours = stack.credentials.token
+    code, _, err = scripts.run(
+        f"""
+from pathlib import Path
+run = argus.init(batch_id={batch_id!r})
+assert argus.flush(60)
+while not any('"user"' in path.read_text() for path in Path(os.environ["ARGUS_SPOOL_DIR"]).glob("*/meta.json")):
+    time.sleep(0.05)
+import argus.sender
+argus.sender.Courier._send = lambda _: False
+for n in range(20):
+    run.log(str(n))
+os.kill(os.getpid(), 9)
+""",
+        ARGUS_URL=stack.url,
+        ARGUS_TOKEN=ours,
+    )
+    assert code == -9, err
+    done = scripts.command("sync", "--all", "--json", ARGUS_URL=stack.url, ARGUS_TOKEN=token)
+    counts = json.loads(done.stdout)
+    assert (done.returncode, counts["stored"], counts["foreign"], counts["other_users"]) == (0, 0, 0, 1)
+    assert len(scripts.producers()) == 1
+    done = scripts.command("sync", "--json", ARGUS_URL=stack.url, ARGUS_TOKEN=ours)
+    assert json.loads(done.stdout)["stored"] >= 20
+    assert scripts.producers() == []
+
+
+@pytest.mark.parametrize("token", ["\u201c{token}\u201d", " {token}\n"])
+def test_a_key_that_was_copied_badly_is_not_printed_and_still_fits(
+    stack: LocalStack, address: str, scripts: Any, token: str
+) -> None:
+    given = token.format(token=stack.credentials.token)
+    code, _, err = scripts.run(
+        "run = argus.init()\nrun.log('x')\nprint(argus.flush(60))", ARGUS_URL=address, ARGUS_TOKEN=given
+    )
+    assert code == 0
+    assert stack.credentials.token not in err
+    assert ("characters that no key has" in err) is ("\u201c" in given)
+    assert scripts.producers() == []
 
 
 def test_login_keeps_the_key_for_its_owner_and_scripts_find_it(stack: LocalStack, scripts: Any, until: Any) -> None:

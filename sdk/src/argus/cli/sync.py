@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import orjson
 
-from argus.courier import Courier, Orphan, orphans, read_meta, try_lock
+from argus.courier import Courier, Orphan, is_of_another, orphans, read_meta, try_lock
 from argus.sender import most_ended
 from argus.settings import Settings, settings
 from argus.transport import Transport, open_transport
@@ -19,7 +19,12 @@ NO_PROGRESS_S = 15.0
 
 
 @click.command()
-@click.option("--all", "everybody", is_flag=True, help="Also what was said with other keys or for other addresses.")
+@click.option(
+    "--all",
+    "everybody",
+    is_flag=True,
+    help="Also what was said with other keys or for other addresses, but for other users' runs.",
+)
 @click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds at most.")
 @click.option("--json", "as_json", is_flag=True, help="The counts as JSON.")
 def sync(everybody: bool, timeout: float, as_json: bool) -> None:
@@ -36,7 +41,7 @@ def sync(everybody: bool, timeout: float, as_json: bool) -> None:
         counts, seen = send_all(transport, where, timeout, everybody=everybody)
     finally:
         transport.close()
-    counts |= others(where.spool_dir, seen)
+    counts |= others(where.spool_dir, seen, transport)
     if as_json:
         click.echo(orjson.dumps(counts).decode())
     else:
@@ -44,8 +49,9 @@ def sync(everybody: bool, timeout: float, as_json: bool) -> None:
             f"{counts['producers']} producers: {counts['stored']} events stored, {counts['left']} left, "
             f"{counts['torn']} torn; {counts['live']} still running, {counts['foreign']} of other keys or addresses"
             + (" (argus sync --all sends these too)" if counts["foreign"] and not everybody else "")
+            + (f", {counts['other_users']} of other users (theirs to send)" if counts["other_users"] else "")
         )
-    if counts["left"]:
+    if counts["left"] or (everybody and counts["foreign"]):
         raise SystemExit(1)
 
 
@@ -106,17 +112,20 @@ def carry(transport: Transport, found: list[Orphan], max_bytes: int, timeout: fl
     return sum(orphan.outbox.n_stored for orphan in found)
 
 
-def others(root: Path, ours: set[str]) -> dict[str, int]:
-    """How many folders belong to live processes, and how many are not ours to send."""
-    live = foreign = 0
+def others(root: Path, ours: set[str], transport: Transport) -> dict[str, int]:
+    """How many folders belong to live processes, to other keys or addresses, and to other users."""
+    live = foreign = other_users = 0
     with contextlib.suppress(OSError):
         for folder in root.iterdir():
-            if folder.name.startswith(".") or folder.name in ours or read_meta(folder) is None:
+            if folder.name.startswith(".") or folder.name in ours or (meta := read_meta(folder)) is None:
                 continue
             lock_fd = try_lock(folder)
             if lock_fd is None:
                 live += 1
+                continue
+            os.close(lock_fd)
+            if transport.user is not None and is_of_another(meta, transport):
+                other_users += 1
             else:
                 foreign += 1
-                os.close(lock_fd)
-    return {"live": live, "foreign": foreign}
+    return {"live": live, "foreign": foreign, "other_users": other_users}
