@@ -41,8 +41,8 @@ def write_over(path: Path | str, json: bytes) -> None:
 
 
 def append_only(path: Path) -> int:
-    """A descriptor that writes behind the end of `path`."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    """A descriptor that writes behind the end of `path`, and reads it also when somebody has deleted it."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def sync(*paths: Path) -> None:

@@ -146,7 +146,7 @@ class Outbox:
             at = message.first_seq - segment.first_seq
             events = segment.events[at : at + message.count]
         else:
-            again = FileSegment(segment.path, message.first_seq, message.first_seq, message.read_at)
+            again = segment.at(message.first_seq, message.first_seq, message.read_at)
             try:
                 _, events = again.take(message.count)
             finally:
@@ -191,6 +191,8 @@ class Outbox:
         """Stored segments are gone, full ones rolled, the cap is kept, the watermark is on disk."""
         if self._formed and (not self._stored_changed or self.is_empty()):
             return
+        if self.spool is not None and self.spool.is_gone():
+            warn("gone", f"{self.folder} was deleted; what is not sent when this process ends is lost")
         for track in self.tracks.values():
             if self.spool is not None:
                 discover(self.spool, track)
@@ -212,8 +214,14 @@ class Outbox:
 
     def left(self) -> tuple[int, int]:
         """How many events are not confirmed: on disk, and in memory only."""
+        if self.spool is not None:
+            for track in self.tracks.values():
+                discover(
+                    self.spool, track
+                )  # its thread may not have come to that yet: it waits for an answer from far away
         each = [track.left() for track in self.tracks.values()]
-        return sum(on_disk for on_disk, _ in each), sum(in_memory for _, in_memory in each)
+        on_disk, in_memory = sum(on_disk for on_disk, _ in each), sum(in_memory for _, in_memory in each)
+        return (on_disk, in_memory) if self.folder.exists() else (0, on_disk + in_memory)
 
     def is_empty(self) -> bool:
         """True where everything that was written is stored."""

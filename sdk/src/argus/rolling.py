@@ -19,7 +19,7 @@ def discover(spool: Spool, track: Track) -> None:
     """
     lane = spool.lanes[track.name]
     if not track.segments and lane.begun:
-        track.segments.append(FileSegment(segment_path(spool.folder, track.name, 0), 0))
+        track.segments.append(_held(lane, FileSegment(segment_path(spool.folder, track.name, 0), 0)))
     if undiscovered(lane, track):
         with lane.lock:
             first = _end_of(track)
@@ -61,7 +61,7 @@ def open_next(spool: Spool, track: Track) -> None:
         old, lane.fd = lane.fd, fd
         if old >= 0:
             os.close(old)
-    track.segments.append(FileSegment(segment_path(spool.folder, track.name, first), first))
+    track.segments.append(_held(lane, FileSegment(segment_path(spool.folder, track.name, first), first)))
 
 
 def hold_back(spool: Spool, track: Track, total_bytes: int, cap_bytes: int) -> None:
@@ -89,6 +89,14 @@ def trim_memory(lane: Lane, track: Track) -> None:
             lane.memory_bytes -= sum(len(event) for event in memory.events[:done])
             del memory.events[:done]
             memory.first_seq += done
+
+
+def _held(lane: Lane, segment: FileSegment) -> FileSegment:
+    """`segment`, which the lane writes, readable to its end whoever deletes it."""
+    with lane.lock:
+        if lane.fd >= 0:
+            segment.hold(lane.fd)
+    return segment
 
 
 def frames_bytes(events: list[bytes]) -> int:

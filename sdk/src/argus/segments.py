@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -34,9 +35,9 @@ class FileSegment:
             self.next_seq = self.first_seq
 
     def size(self) -> int:
-        """Bytes on disk; 0 where the file has gone."""
+        """Bytes on disk; 0 where the file has gone (and is not open here)."""
         try:
-            return self.path.stat().st_size
+            return os.fstat(self.fd).st_size if self.fd >= 0 else self.path.stat().st_size
         except OSError:
             return 0
 
@@ -76,7 +77,19 @@ class FileSegment:
 
     def reread(self) -> FileSegment:
         """The same file at the same place, to look ahead; close it."""
-        return FileSegment(self.path, self.first_seq, self.next_seq, self.read_at)
+        return self.at(self.first_seq, self.next_seq, self.read_at)
+
+    def at(self, first_seq: int, next_seq: int, read_at: int) -> FileSegment:
+        """The same file, though it was deleted, at another place; close it."""
+        other = FileSegment(self.path, first_seq, next_seq, read_at)
+        if self.fd >= 0:
+            other.hold(self.fd)
+        return other
+
+    def hold(self, fd: int) -> None:
+        """What `fd` is open for can be read here, also when somebody deletes it. Without it the path is opened."""
+        with contextlib.suppress(OSError):
+            self.fd = os.dup(fd)
 
     def skip_to_end(self) -> None:
         """`next_seq` counts every frame that the file has now, damaged ones too: they have a number as well."""

@@ -26,6 +26,9 @@ would hardly let the training run."""
 ADOPT_FIRST_S = 5.0
 ADOPT_EVERY_S = 60.0
 UNREACHABLE_FINISH_S = 1.0
+HELP_S = 1.0
+STUCK_S = 0.5
+"""How long the end of a process goes on with what dead processes left, and how long while nothing of it moves."""
 IDLE_S = 10.0
 """A thread that has had nothing to do for so long ends; the next run starts another."""
 MAX_ENDED = 200
@@ -60,7 +63,8 @@ class Sender(threading.Thread):
         self._batch_ids: dict[str, None] = {}
         """The newest runs of this process: what their forked children left in the spool is ours to wait for."""
         self._deadline: float | None = None
-        self._finished_at = 0.0
+        self._finished_at = self._help_until = self._stuck_at = 0.0
+        self._helped = (0, 0)
         self._next_adoption = time.monotonic() + ADOPT_FIRST_S
         self._busy_at = time.monotonic()
 
@@ -109,7 +113,7 @@ class Sender(threading.Thread):
             warn("left", f"how many events are not sent yet cannot be seen ({error!r:.100}); `argus sync` sends them")
             return
         if in_memory:
-            warn("lost", f"{in_memory} events are lost: the disk did not take them, and this process ends")
+            warn("lost", f"{in_memory} events are lost: no disk has them, and this process ends")
         if on_disk:
             kept = f"{on_disk} events are not sent yet and stay in {self._settings.spool_dir}"
             warn("left", f"{kept}; the next run sends them, or `argus sync`")
@@ -243,8 +247,17 @@ class Sender(threading.Thread):
         for outbox in (ours := list(self._ours())):
             outbox.form(8)
         if not self._arriving and not self._parked and all(outbox.is_empty() for outbox in ours):
-            return True
+            return not (connected and self._helps(now))
         return not connected and now - self._finished_at >= UNREACHABLE_FINISH_S
+
+    def _helps(self, now: float) -> bool:
+        """Whether it is worth a moment more to send what dead processes left: scripts that are all short would never get to it."""
+        left = (len(self._orphans), sum(orphan.outbox.n_stored for orphan in self._orphans))
+        if self._help_until == 0.0:
+            self._help_until = now + HELP_S
+        if left != self._helped:
+            self._helped, self._stuck_at = left, now + STUCK_S
+        return bool(self._orphans) and now < min(self._help_until, self._stuck_at)
 
     def _may_rest(self, now: float) -> bool:
         if self._producers or self._orphans or self._flushes or self._parked:

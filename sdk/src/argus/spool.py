@@ -179,6 +179,10 @@ class Spool:
                 write_private(self.folder / "meta.json", orjson.dumps(self.meta))
         return True
 
+    def is_gone(self) -> bool:
+        """Whether somebody has deleted the folder."""
+        return self.lock_fd != _NO_FILE and not self.folder.exists()
+
     def holds_memory(self) -> bool:
         """Whether events wait in memory that no disk has taken yet."""
         return any(lane.memory is not None for lane in self.lanes.values())
@@ -214,4 +218,5 @@ class Spool:
 
 def new_producer_id() -> str:
     """Time in milliseconds (12 hex digits) and 80 random bits (20): unique, and in the order of their birth."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    born_ms = min(max(time.time_ns() // 1_000_000, 0), 2**48 - 1)  # whatever the clock says
+    return f"{born_ms:012x}{os.urandom(10).hex()}"

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import Any
+
+import pytest
 
 
 def test_a_training_run_arrives_whole_and_leaves_no_spool(broker: Any, far_end: Any, scripts: Any) -> None:
@@ -151,3 +154,66 @@ run.finish()
         by_bounds.setdefault((message.retention_class, message.first_seq), set()).add(raw)
     assert all(len(bodies) == 1 for bodies in by_bounds.values())
     assert len(scripts.producers()) == 1, "nothing was confirmed, so nothing may be trimmed"
+
+
+@pytest.mark.parametrize("scheme", ["nats", "http"])
+def test_what_is_left_is_named_though_nobody_has_answered_yet(scripts: Any, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code, _, err = scripts.run(
+            "with argus.init() as run:\n    run.log('x')", ARGUS_URL=f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        )
+    assert code == 0
+    assert "4 events are not sent yet and stay in" in err
+
+
+def test_short_scripts_send_what_a_killed_one_left(broker: Any, far_end: Any, scripts: Any) -> None:
+    code, _, _ = scripts.run(
+        "run = argus.init(batch_id='killed')\nfor n in range(2000):\n    run.log(str(n))\nos.kill(os.getpid(), 9)",
+        ARGUS_URL="nats://127.0.0.1:9",
+    )
+    assert code == -9
+    folder = scripts.producers()[0]
+    meta = json.loads((folder / "meta.json").read_text())
+    key = {"url": broker.url.replace("alice:alice-pw@", ""), "key_id": "alice"}
+    (folder / "meta.json").write_text(json.dumps({**meta, **key}))
+    for _ in range(10):  # one is enough, but on a busy machine
+        scripts.run("run = argus.init()\nrun.finish()\nargus.flush(60)", ARGUS_URL=broker.url)
+        if not scripts.producers():
+            break
+    assert len([event for event in far_end.events("log_line") if event["batch_id"] == "killed"]) == 2000
+
+
+@pytest.mark.parametrize("gone", ["rm -rf {spool}", "rm -rf {spool}/*"])
+def test_a_spool_that_is_deleted_under_a_run_costs_nothing_while_the_process_lives(
+    broker: Any, far_end: Any, scripts: Any, gone: str
+) -> None:
+    code, _, err = scripts.run(
+        f"""
+run = argus.init(batch_id="r")
+job = run.job("a")
+for n in range(1000):
+    job.epoch(n, loss=1.0)
+os.system("{gone.format(spool=scripts.spool)}")
+time.sleep(0.5)
+for n in range(1000, 2000):
+    job.epoch(n, loss=1.0)
+job.log("the first line comes late")
+run.finish()
+print(argus.flush(60), file=sys.stderr)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert code == 0
+    assert "was deleted; what is not sent when this process ends is lost" in err
+    assert err.endswith("True\n")
+    assert sorted(event["data"]["epoch"] for event in far_end.events("job_epoch")) == list(range(2000))
+    assert len(far_end.events("log_line", "batch_done")) == 2
+
+
+def test_what_was_in_a_deleted_spool_and_could_not_be_sent_is_named_as_lost(scripts: Any) -> None:
+    code, _, err = scripts.run(
+        f"run = argus.init()\nrun.log('x')\ntime.sleep(0.3)\nos.system('rm -rf {scripts.spool}')\nrun.log('y')",
+        ARGUS_URL="nats://127.0.0.1:9",
+    )
+    assert code == 0
+    assert "5 events are lost" in err
