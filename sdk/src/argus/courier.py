@@ -18,6 +18,7 @@ from argus.outbox import Outbox
 from argus.settings import Settings
 from argus.spool import CLASSES
 from argus.transport import Transport
+from argus.trouble import warn
 
 WINDOW = 512
 """Messages that are handed over at once,"""
@@ -146,8 +147,13 @@ def orphans(
             if not wanted:
                 continue
             lock_fd = try_lock(folder)
-            if lock_fd is not None:
+            if lock_fd is None:
+                continue
+            try:
                 found.append(Orphan(Outbox(folder, meta["producer_id"], meta["batch_id"]), lock_fd, meta))
+            except Exception as error:  # of another version, or damaged: it holds up no other
+                os.close(lock_fd)
+                warn(f"odd:{folder.name}", f"{folder} cannot be read and stays as it is ({error!r:.100})")
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -300,10 +301,13 @@ class Outbox:
     def _load(self) -> None:
         for name, segments in find_segments(self.folder).items():
             self.tracks[name].segments.extend(segments)
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            for name, (next_seq, ranges) in orjson.loads((self.folder / "stored.json").read_bytes()).items():
-                self.tracks[name].stored_next = next_seq
-                self.tracks[name].stored_ranges = [(a, b) for a, b in ranges]
+        with contextlib.suppress(OSError, ValueError):
+            marks: Any = orjson.loads((self.folder / "stored.json").read_bytes())
+            for name, track in self.tracks.items():
+                with contextlib.suppress(ValueError, TypeError, KeyError, IndexError):  # then it is sent once more
+                    next_seq, ranges = marks[name]
+                    ranges = sorted((int(first), int(last)) for first, last in ranges)
+                    track.stored_next, track.stored_ranges = max(int(next_seq), 0), ranges
         for name, first_seq, size in self._bounds.read():
             track = self.tracks[name]
             if not track.is_stored(first_seq, first_seq + size):

@@ -50,8 +50,9 @@ def sync(everybody: bool, timeout: float, as_json: bool) -> None:
             f"{counts['torn']} torn; {counts['live']} still running, {counts['foreign']} of other keys or addresses"
             + (" (argus sync --all sends these too)" if counts["foreign"] and not everybody else "")
             + (f", {counts['other_users']} of other users (theirs to send)" if counts["other_users"] else "")
+            + (f", {counts['damaged']} that cannot be read" if counts["damaged"] else "")
         )
-    if counts["left"] or (everybody and counts["foreign"]):
+    if counts["left"] or counts["damaged"] or (everybody and counts["foreign"]):
         raise SystemExit(1)
 
 
@@ -113,11 +114,14 @@ def carry(transport: Transport, found: list[Orphan], max_bytes: int, timeout: fl
 
 
 def others(root: Path, ours: set[str], transport: Transport) -> dict[str, int]:
-    """How many folders belong to live processes, to other keys or addresses, and to other users."""
-    live = foreign = other_users = 0
+    """How many folders belong to live processes, to other keys or addresses, to other users, and to nobody knows whom."""
+    live = foreign = other_users = damaged = 0
     with contextlib.suppress(OSError):
         for folder in root.iterdir():
-            if folder.name.startswith(".") or folder.name in ours or (meta := read_meta(folder)) is None:
+            if folder.name.startswith(".") or folder.name in ours or not folder.is_dir():
+                continue
+            if (meta := read_meta(folder)) is None:
+                damaged += any(folder.glob("*.seg"))
                 continue
             lock_fd = try_lock(folder)
             if lock_fd is None:
@@ -128,4 +132,4 @@ def others(root: Path, ours: set[str], transport: Transport) -> dict[str, int]:
                 other_users += 1
             else:
                 foreign += 1
-    return {"live": live, "foreign": foreign, "other_users": other_users}
+    return {"live": live, "foreign": foreign, "other_users": other_users, "damaged": damaged}

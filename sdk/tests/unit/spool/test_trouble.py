@@ -14,6 +14,8 @@ import orjson
 import pytest
 
 from argus import outbox as outboxes
+from argus.courier import orphans
+from argus.settings import Settings
 from argus.trouble import forget_warnings
 from argus_testkit.spools import CAP, NOW, Spooled, numbers, payload, send_all
 
@@ -187,3 +189,34 @@ def no_descriptor_left() -> Iterator[None]:
         for descriptor in held:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        b"[1, 2]",
+        b'{"of_a_newer_sdk": [1, []]}',
+        b'{"metrics": [null, []]}',
+        b'{"metrics": [0, [["a", 1]]]}',
+        b'{"metrics": 3}',
+    ],
+)
+def test_a_watermark_that_cannot_be_read_costs_a_resend(producer: Spooled, marks: bytes) -> None:
+    producer.say(*range(5))
+    (producer.spool.folder / "stored.json").write_bytes(marks)
+    assert numbers(send_all(producer.adopted())) == list(range(5))
+
+
+def test_a_folder_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    odd = tmp_path / "0-not-a-producer"
+    odd.mkdir()
+    (odd / "meta.json").write_text('{"producer_id": "0-not-a-producer", "batch_id": "b"}')
+    (odd / "lock").touch()
+    left = Spooled(tmp_path)
+    left.say(1, 2, 3)
+    left.spool.close()
+    left.outbox.close()
+    found = orphans(tmp_path, Settings("nats://h", None, tmp_path, 1, None), None, everybody=True)
+    assert [orphan.outbox.producer_id for orphan in found] == [left.spool.producer_id]
+    assert numbers(send_all(found[0].outbox)) == [1, 2, 3]
+    found[0].release()
