@@ -142,6 +142,7 @@ def _end_all(outcome: Outcome, deadline: float | None = None) -> None:
 def _in_child() -> None:
     global _uncaught, _exit_called  # noqa: PLW0603
     _uncaught = _exit_called = None
+    interrupts.forget_after_fork()
     senders.forget_after_fork()
     sampler.forget_after_fork()
     for run in list(_live):

@@ -14,12 +14,14 @@ from types import FrameType
 from typing import Any
 
 _held = False
+_before: Any = None
+"""What deals with Ctrl-C outside of such a block."""
 
 
 @contextmanager
 def no_interrupt_meanwhile() -> Generator[None]:
     """Ctrl-C within this block is dealt with behind it. For a moment's work: nothing in it may wait."""
-    global _held  # noqa: PLW0603
+    global _held, _before  # noqa: PLW0603
     before: Any = signal.getsignal(signal.SIGINT)
     if _held or not callable(before) or threading.current_thread() is not threading.main_thread():
         yield
@@ -30,7 +32,7 @@ def no_interrupt_meanwhile() -> Generator[None]:
     except ValueError:  # a second interpreter in this process: no signal reaches it
         yield
         return
-    _held = True
+    _held, _before = True, before
     try:
         yield
     finally:
@@ -38,6 +40,14 @@ def no_interrupt_meanwhile() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
     if came:
         before(*came[0])
+
+
+def forget_after_fork() -> None:
+    """In the child of another thread: the block was the parent's."""
+    global _held  # noqa: PLW0603
+    if _held:
+        _held = False
+        signal.signal(signal.SIGINT, _before)
 
 
 def are_held() -> bool:

@@ -140,6 +140,41 @@ with argus.init() as run:
     assert (job["kind"], batch["kind"]) == ("job_done", "batch_aborted")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_child_that_a_thread_forks_meanwhile_hears_signals(
+    broker: Any, far_end: Any, scripts: Any, number: signal.Signals
+) -> None:
+    code, out, err = scripts.run(
+        f"""
+import threading
+import argus.spool
+write, forked = argus.spool._write, threading.Event()
+def fork():
+    child = os.fork()
+    if not child:
+        try:
+            time.sleep(10)
+        except KeyboardInterrupt:
+            os._exit(7)
+        os._exit(0)
+    forked.set()
+    time.sleep(0.3)
+    os.kill(child, {number:d})
+    print(os.waitpid(child, 0)[1] != 0, flush=True)
+def slow_write(fd, record):
+    if b'"job_done"' in record:
+        threading.Thread(target=fork).start()
+        forked.wait()
+    return write(fd, record)
+argus.spool._write = slow_write
+with argus.init() as run, run.job("a") as job:
+    job.epoch(1, loss=1.0)
+""",
+        ARGUS_URL=broker.url,
+    )
+    assert (code, out) == (0, "True\n"), err
+
+
 def test_ctrl_c_while_a_run_begins_ends_it(broker: Any, far_end: Any, scripts: Any) -> None:
     code, _, err = scripts.run(
         """
