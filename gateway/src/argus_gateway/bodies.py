@@ -163,6 +163,24 @@ class BatchAnswer(BaseModel):
     """For numbered messages: what the log already has of this producer and class, as far as this gateway has heard."""
 
 
+class DocumentAnswer(BaseModel):
+    """What became of one document of a bundle: what it would have been answered alone."""
+
+    accepted: int = 0
+    rejected: int = 0
+    results: list[EventResult] = []
+    """Of its events, those that are rejected."""
+    refused: str | None = None
+    """`<code>: <what is wrong>`, where the document as a whole was not taken."""
+
+
+class BundleAnswer(BaseModel):
+    documents: list[DocumentAnswer]
+    """In the order of the lines."""
+    stored: list[Stored]
+    """What the log already has of the producers and classes of these documents, as far as this gateway has heard."""
+
+
 class StopState(BaseModel):
     requested: bool
     stop_requested: bool

@@ -158,7 +158,7 @@ def _too_long(scope: Scope) -> HttpProblem | None:
 def _limited(scope: Scope, request: Headers, receive: Receive) -> Receive:
     """Bodies over the limit are 413, bodies that do not come within 30 s are 503: senders drop what a 4xx refuses."""
     limit = MAX_BODY_BYTES
-    if scope["path"] in ("/api/events", "/api/events/batch"):
+    if scope["path"] in ("/api/events", "/api/events/batch", "/api/events/bundle"):
         limit = MAX_EVENTS_BODY_BYTES
         if request.get("user-agent", "").startswith("argus-reporter/") and "authorization" in request:
             limit = MAX_SPILL_BODY_BYTES
