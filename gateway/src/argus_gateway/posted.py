@@ -78,14 +78,17 @@ class Door:
             raise Malformed("events: a list is missing")
         return self._take_list(cast("list[Any]", events))
 
-    def take_bundle(self, documents: list[bytes]) -> list[Taken | Refused]:
-        """What each document alone would have become. `Refused` is raised where there are too many, or they are too large."""
+    def take_bundle(self, body: bytes) -> list[Taken | Refused]:
+        """What the document of each line would have become alone; empty lines do not count. `Refused` is raised where there is
+        none, or where they are too many or too large together."""
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise TooLarge(f"a bundle of {len(body)} bytes exceeds {MAX_MESSAGE_BYTES}")
+        documents = [document for line in body.split(b"\n") if (document := line.strip())]
+        if not documents:
+            raise Malformed("a bundle has at least one document")
         if len(documents) > MAX_DOCUMENTS_PER_BUNDLE:
             raise TooLarge(f"a bundle of {len(documents)} documents exceeds {MAX_DOCUMENTS_PER_BUNDLE}")
-        size = sum(map(len, documents)) + len(documents) - 1
-        if size > MAX_MESSAGE_BYTES:
-            raise TooLarge(f"a bundle of {size} bytes exceeds {MAX_MESSAGE_BYTES}")
-        return [self._take_document(document.strip()) for document in documents]
+        return [self._take_document(document) for document in documents]
 
     def _take_document(self, document: bytes) -> Taken | Refused:
         try:

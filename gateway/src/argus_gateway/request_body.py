@@ -21,10 +21,9 @@ async def read_events(request: Request, caller: Caller) -> tuple[Any, bytes]:
     return decoded(body), body
 
 
-async def read_lines(request: Request, caller: Caller) -> list[bytes]:
-    """The lines of the body that are not empty, as they came."""
-    body = await _read(request, caller, NDJSON)
-    return [line for line in body.split(b"\n") if line.strip()]
+async def read_bundle(request: Request, caller: Caller) -> bytes:
+    """The body as it came."""
+    return await _read(request, caller, NDJSON)
 
 
 def decoded(text: bytes) -> Any:

@@ -223,7 +223,9 @@ def test_foreign_senders_cannot_number_their_events():
 def sent(*bundle: bytes):
     """What goes to the broker of this bundle."""
     return joined(
-        [m for one in door().take_bundle(list(bundle)) if isinstance(one, Taken) for m in one.messages], "main", "ann"
+        [m for one in door().take_bundle(b"\n".join(bundle)) if isinstance(one, Taken) for m in one.messages],
+        "main",
+        "ann",
     )
 
 
@@ -237,7 +239,7 @@ def test_each_document_of_a_bundle_becomes_what_it_would_have_become_alone():
         json.dumps(numbered([line("x" * 16_000) for _ in range(2)], **{"class": "\ud800"})).encode(),
         json.dumps({"v": 2, "class": "lifecycle", "events": [new(batch_id="b3")]}).encode(),
     ]
-    taken = door().take_bundle(documents)
+    taken = door().take_bundle(b"\n".join(documents))
     assert [one.code if isinstance(one, Refused) else one.producer for one in taken] == [
         ("p1", "log_lines"), "malformed", ("p2", "log_lines"), "newer_version", "malformed", "malformed", None,
     ]  # fmt: skip
@@ -271,7 +273,7 @@ def test_what_documents_grow_to_is_as_many_messages_as_the_limits_ask_for():
     parts = [
         message
         for _ in range(3)
-        for one in door().take_bundle(large)
+        for one in door().take_bundle(b"\n".join(large))
         if isinstance(one, Taken)
         for message in one.messages
     ]
@@ -283,8 +285,11 @@ def test_what_documents_grow_to_is_as_many_messages_as_the_limits_ask_for():
 
 def test_a_bundle_over_its_limits_is_refused_whole():
     document = json.dumps(numbered([line("a")])).encode()
-    assert len(door().take_bundle([document] * MAX_DOCUMENTS_PER_BUNDLE)) == MAX_DOCUMENTS_PER_BUNDLE
+    assert len(door().take_bundle(b"\n \r\n".join([document] * MAX_DOCUMENTS_PER_BUNDLE))) == MAX_DOCUMENTS_PER_BUNDLE
     with pytest.raises(TooLarge):
-        door().take_bundle([document] * (MAX_DOCUMENTS_PER_BUNDLE + 1))
+        door().take_bundle(b"\n".join([document] * (MAX_DOCUMENTS_PER_BUNDLE + 1)))
     with pytest.raises(TooLarge):
-        door().take_bundle([json.dumps(numbered([line("x" * 16_000)])).encode()] * 17)
+        door().take_bundle(b"\n".join([json.dumps(numbered([line("x" * 16_000)])).encode()] * 17))
+    for empty in (b"", b"\n", b" \r\n\t"):
+        with pytest.raises(Malformed):
+            door().take_bundle(empty)

@@ -131,6 +131,16 @@ def test_an_older_gateway_gets_and_is_asked_one_by_one(
     assert asked.posts[-1] == 5, "it was renewed"
 
 
+def test_a_refusal_of_many_is_told_only_when_one_alone_meets_it_too(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked.transport._client.headers["Authorization"] = "Bearer ak_nobody_wrongwrongwrong"
+    assert asked.transport.publish(messages(3)) == ["unheard", "later", "later"]
+    assert asked.paths == ["/api/events/bundle", "/api/events/batch"]
+    assert "does not accept this ARGUS_TOKEN" in capsys.readouterr().err
+    assert not asked.transport.connected()
+
+
 def test_a_link_that_answers_nothing_in_time_gets_less_at_once(asked: Asked) -> None:
     sent = messages(250)
     asked.is_cut = True

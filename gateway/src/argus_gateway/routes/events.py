@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request
 
 from argus_contracts.envelope import Stored
-from argus_contracts.errors import Malformed, Refused
+from argus_contracts.errors import Refused
 from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE, ProducerId
 from argus_gateway.auth import SignedIn
 from argus_gateway.bodies import BatchAnswer, BundleAnswer, DocumentAnswer, EventAnswer
 from argus_gateway.parts import AllParts
 from argus_gateway.posted import Door, Taken, in_words, joined
-from argus_gateway.request_body import NDJSON, read_events, read_lines
+from argus_gateway.request_body import NDJSON, read_bundle, read_events
 from argus_gateway.routes.answers import PROBLEMS, Split
 from argus_gateway.workspace_choice import workspace_for
 
@@ -103,11 +103,9 @@ async def post_bundle(
 
     200: all that are `accepted` are durable, and what is refused takes nothing else with it.
     """
-    lines = await read_lines(request, caller)
-    if not lines:
-        raise Malformed("a bundle has at least one document")
+    body = await read_bundle(request, caller)
     chosen = workspace_for(caller, workspace or header)
-    taken = Door(chosen, caller.user).take_bundle(lines)
+    taken = Door(chosen, caller.user).take_bundle(body)
     good = [one for one in taken if isinstance(one, Taken)]
     await parts.publisher.publish(joined([message for one in good for message in one.messages], chosen, caller.user))
     answers = [_document_answer(one) for one in taken]
