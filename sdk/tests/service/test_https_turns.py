@@ -15,6 +15,7 @@ import pytest
 from argus.settings import Settings
 from argus.transport import http
 from argus.transport.http import HttpTransport
+from argus.trouble import forget_warnings
 from argus_testkit.stack import LocalStack
 
 NEW = ("/api/events/bundle", "/api/producers/stored")
@@ -50,6 +51,7 @@ class Asked:
 @pytest.fixture
 def asked(stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     monkeypatch.setattr(http, "TURN_S", 60.0)  # on a machine that may be busy
+    forget_warnings()
     one = Asked(stack, tmp_path)
     yield one
     one.transport.close()
