@@ -95,7 +95,10 @@ async def test_nothing_but_the_list_scrolls_and_its_end_stays_in_sight(
         await page.mouse.wheel(0, 500)
     await page.mouse.wheel(0, 3000)  # there is nothing further down
     await expect(rows(page).last).to_be_in_viewport()
-    assert await page.evaluate("document.querySelector('main').scrollHeight - document.querySelector('main').clientHeight") == 0
+    assert (
+        await page.evaluate("document.querySelector('main').scrollHeight - document.querySelector('main').clientHeight")
+        == 0
+    )
 
 
 async def test_new_runs_wait_to_be_asked_for_and_known_ones_change_in_place(
