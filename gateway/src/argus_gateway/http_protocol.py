@@ -40,11 +40,10 @@ def http_protocol(headers: list[tuple[str, str]], head_within_s: float = HEAD_WI
             if self._left_to_ignore is None:
                 super().data_received(data)
                 self._limit_wait()
-                return None
+                return
             self._left_to_ignore -= len(data)
             if self._left_to_ignore < 0:
                 self.transport.abort()
-            return None
 
         def _limit_wait(self) -> None:
             """Single bytes now and then do not lengthen it; while a request is answered, its own limits hold."""

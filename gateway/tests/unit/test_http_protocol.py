@@ -9,6 +9,7 @@ import pytest_asyncio
 import uvicorn
 
 from argus_gateway.http_protocol import http_protocol
+from argus_testkit.waiting import eventually_async
 
 HEAD_WITHIN_S = 0.5
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -28,8 +29,7 @@ async def port() -> AsyncIterator[int]:
     config = uvicorn.Config(app, port=0, http=http_protocol([], HEAD_WITHIN_S), log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: server.started)
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     await serving
