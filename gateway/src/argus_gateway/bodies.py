@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, FutureDatetime, StringConstraints
 
 from argus_contracts.envelope import Stored
 
@@ -57,7 +57,7 @@ class NewKey(Body):
     """May be absent where the caller is in one workspace only."""
     full_rights: bool = False
     """False: may send events and read. True: may do whatever its user may, over HTTP."""
-    expires_at: datetime | None = None
+    expires_at: FutureDatetime | None = None
 
 
 class ApiKey(BaseModel):

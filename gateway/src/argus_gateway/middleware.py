@@ -80,10 +80,11 @@ class Doorway:
             await send(message)
 
         try:
-            if problem := _too_long(scope) or self._wrong_host(scope, request):
-                await problem_response(request_id, problem.status_code, str(problem.detail), problem.code)(
-                    scope, receive, send_with_headers
+            if problem := _too_long(scope) or _two_lengths(request) or self._wrong_host(scope, request):
+                refusal = problem_response(
+                    request_id, problem.status_code, str(problem.detail), problem.code, headers=problem.headers
                 )
+                await refusal(scope, receive, send_with_headers)
             else:
                 await self._app(scope, _limited(scope, request, receive), send_with_headers)
         except ClientDisconnect:  # a training process was killed while it posted, or somebody closed a page
@@ -152,6 +153,14 @@ def _too_long(scope: Scope) -> HttpProblem | None:
         return HttpProblem(414, f"the address exceeds {MAX_ADDRESS_BYTES} bytes", "address_too_long")
     if address + sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
         return HttpProblem(431, f"the headers exceed {MAX_HEAD_BYTES} bytes", "headers_too_large")
+    return None
+
+
+def _two_lengths(request: Headers) -> HttpProblem | None:
+    """A proxy that believes the other of the two sees other requests on this connection than we do (RFC 9112, 6.3)."""
+    if "transfer-encoding" in request and "content-length" in request:
+        detail = "Content-Length and Transfer-Encoding do not go together"
+        return HttpProblem(400, detail, headers={"Connection": "close"})
     return None
 
 

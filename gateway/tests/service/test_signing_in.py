@@ -226,3 +226,12 @@ def test_what_people_do_and_try_stands_in_the_audit_trail_for_good(door):
             assert "append-only" in str(error)
         else:
             raise AssertionError(query)
+
+
+def test_a_key_that_would_end_before_it_begins_is_refused(door):
+    person = door.new_person()
+    for past in ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00"):
+        refused = person.post("/api/keys", json={"name": "late", "expires_at": past})
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["body.expires_at"]
+    assert person.post("/api/keys", json={"name": "x", "expires_at": "2101-01-01T00:00:00Z"}).status_code == 201

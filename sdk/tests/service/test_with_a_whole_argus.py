@@ -169,7 +169,7 @@ def test_the_command_shows_what_was_said(stack: LocalStack, scripts: Any, until:
     assert [line["line"] for line in followed].count("careful") == 1
     missing = scripts.command("show", "no-such-run", **environment)
     assert missing.returncode == 1
-    assert "404" in missing.stderr
+    assert "`argus runs` shows the ids of runs" in missing.stderr
 
 
 def test_following_a_log_tells_late_lines_too(stack: LocalStack, scripts: Any, until: Any) -> None:
