@@ -87,11 +87,17 @@ class Projector:
             await self._follow(writer, reader)
 
     async def _follow(self, writer: AsyncConnection[Any], reader: AsyncConnection[Any]) -> None:
-        """While one chunk is folded, the next one is read."""
+        """While PostgreSQL works on one chunk, the next one is read."""
         cursor = await self._folder.start(writer)
         _log.info("projecting from position %d", cursor.position)
         ahead: asyncio.Task[Chunk] | None = None
         tidy = False
+
+        def read_on() -> None:
+            nonlocal ahead
+            if chunk.more:
+                ahead = asyncio.create_task(self._read(reader, chunk.end))
+
         try:
             while True:
                 self._woken.clear()
@@ -101,10 +107,8 @@ class Projector:
                     if chunk.end.position == cursor.position:
                         tidy = await self._rest(writer, cursor, tidy)
                         continue
-                    if chunk.more:
-                        ahead = asyncio.create_task(self._read(reader, chunk.end))
                     with answered_within(SILENT_SECONDS, writer):
-                        await self._folder.fold(writer, cursor, chunk)
+                        await self._folder.fold(writer, cursor, chunk, read_on)
                 except PositionMoved as moved:
                     _log.info("%s: reading on from there", moved)
                     if ahead is not None:

@@ -83,8 +83,16 @@ class ReadModel(Protocol):
         """The SQL that makes the tables, without schema names."""
         ...
 
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        """What the tables hold that `fold` must know for `records` is remembered."""
+        ...
+
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        """The tables now tell of `records` too. Records come in log order, thousands of events a call."""
+        """The tables now tell of `records` too. Records come in log order, thousands of events a call.
+
+        Called after `load` with the same. Mostly in a pipeline: a statement that fails may say so after the call, and
+        reading anything, or COPY, waits for (or is refused while) others are on their way.
+        """
         ...
 
     async def maintain(self, connection: AsyncConnection[Any]) -> bool:

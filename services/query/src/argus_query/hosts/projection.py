@@ -77,12 +77,20 @@ class Hosts:
     def schema(self) -> str:
         return load_text(__package__ or "", "schema.sql")
 
-    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        telling = [record for record in records if record.retention_class in ("lifecycle", "snapshots")]
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         self._recent.trim()
-        await self._load(connection, telling)
+        missing = self._recent.missing({record.batch_id for record in _telling(records)})
+        if not missing:
+            return
+        for batch_id in missing:
+            self._recent.put(batch_id, {})
+        cursor = await connection.execute(_SQL["load_sources"], [missing])
+        async for batch_id, job_id, workspace, seen, fields in cursor:
+            self._sources(batch_id)[job_id] = Source(workspace, seen, fields, changed=False)
+
+    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         touched: dict[str, str | None] = {}
-        for record in telling:
+        for record in _telling(records):
             sources = self._sources(record.batch_id)
             for event, at in zip(record.events, record.times, strict=True):
                 if event["kind"] in _KINDS:
@@ -120,15 +128,10 @@ class Hosts:
             self._recent.put(batch_id, sources)
         return sources
 
-    async def _load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        missing = self._recent.missing({record.batch_id for record in records})
-        if not missing:
-            return
-        for batch_id in missing:
-            self._recent.put(batch_id, {})
-        cursor = await connection.execute(_SQL["load_sources"], [missing])
-        async for batch_id, job_id, workspace, seen, fields in cursor:
-            self._sources(batch_id)[job_id] = Source(workspace, seen, fields, changed=False)
+
+def _telling(records: Sequence[Record]) -> list[Record]:
+    """Those that may tell of a machine."""
+    return [record for record in records if record.retention_class in ("lifecycle", "snapshots")]
 
 
 def _host_of(sources: dict[str, Source]) -> str | None:

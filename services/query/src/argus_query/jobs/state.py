@@ -40,8 +40,9 @@ class BatchState:
     changed: bool = True
 
     @property
-    def has_jobs(self) -> bool:
-        return any(self.counts.values())
+    def n_jobs(self) -> int:
+        """Of those that the tables have."""
+        return sum(self.counts.values())
 
     def verdict(self) -> tuple[Any, ...]:
         """What the status of its open jobs depends on."""
