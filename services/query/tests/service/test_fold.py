@@ -108,6 +108,9 @@ class TakesNoThirteen:
     def schema(self) -> str:
         return "CREATE TABLE buggy (epoch bigint)"
 
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        pass
+
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         for record in records:
             for event in record.events:
