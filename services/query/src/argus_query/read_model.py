@@ -14,9 +14,9 @@ from argus_query.facts import all_micros
 from argus_query.shares import Share, shares_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One row of the log, decoded: events of one batch and one retention class from one sender.
+    """One row of the log, decoded: events of one batch and one retention class from one sender. Nobody changes it.
 
     events: as their sender stated them (the wire form as plain dicts; unknown fields kept). The position of `events[i]`
     in the log is `first_position + i`.
@@ -38,7 +38,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if len(self.times) != len(self.events):
-            object.__setattr__(self, "times", all_micros([event["occurred_at"] for event in self.events]))
+            self.times = all_micros([event["occurred_at"] for event in self.events])
 
     def shares(self) -> list[Share]:
         """The events, put together by kind, job and attempt. Made at the first call, for all read models."""
@@ -112,5 +112,7 @@ def purged_batches(records: Sequence[Record]) -> list[str]:
     return sorted({
         record.batch_id
         for record in records
-        if record.retention_class == "lifecycle" and any(event["kind"] == "run_purged" for event in record.events)
+        if record.retention_class == "lifecycle"
+        for event in record.events
+        if event["kind"] == "run_purged"
     })  # fmt: skip
