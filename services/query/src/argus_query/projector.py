@@ -29,6 +29,9 @@ SILENT_SECONDS = 20.0
 """Longer than any fold. A database that says nothing for so long is asked anew, on other connections."""
 LISTEN_SECONDS = 30.0
 SPEAK_SECONDS = 5.0
+_NEED_NOT_WAIT_FOR_THE_DISK = "SET synchronous_commit = off"
+"""Where PostgreSQL falls, the last commits may be gone: the position with the rows, so what they said is folded again. Only
+for this connection: the log itself is on disk before anybody is told."""
 _END_WHEN_SILENT = """
 SET idle_session_timeout = '20s';
 SET idle_in_transaction_session_timeout = '20s';
@@ -80,6 +83,7 @@ class Projector:
             await make_bookkeeping(writer)
             await rebuild_outdated(self._url, self._folder.models)
             await writer.execute(_END_WHEN_SILENT)
+            await writer.execute(_NEED_NOT_WAIT_FOR_THE_DISK)
             reader = await connect(self._url, "argus-query log reader")
             stack.push_async_callback(reader.close)
             listener = asyncio.create_task(self._listen())

@@ -140,20 +140,21 @@ class Jobs:
 
     async def _store_jobs(self, connection: AsyncConnection[Any], jobs: Iterable[JobState]) -> None:
         """The jobs' rows are as their states say, and the counts of their batches with them."""
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[Any, ...]] = []
         states: list[tuple[str, str, str]] = []
         for job in jobs:
             batch = self._batch(job.batch_id)
             row = job.row(batch)
             rows.append(row)
             states.append((job.batch_id, job.job_id, orjson.dumps(job.to_json()).decode()))
-            if row["status"] != job.stored_status:
+            status = row[3]
+            if status != job.stored_status:
                 if job.stored_status is not None:
                     batch.counts[job.stored_status] -= 1
-                batch.counts[row["status"]] += 1
-                job.stored_status, batch.changed = row["status"], True
+                batch.counts[status] += 1
+                job.stored_status, batch.changed = status, True
         if rows:
-            await connection.execute(_SQL["upsert_jobs"], [orjson.dumps(rows).decode()])
+            await connection.execute(_SQL["upsert_jobs"], columns_of(rows))
             await connection.execute(_SQL["upsert_states"], columns_of(states))
 
     async def _judge_open_jobs(

@@ -186,7 +186,7 @@ class JobState:
             took, done = self.elapsed_s(view) or 0.0, progress
         return took / done * (1 - progress)
 
-    def row(self, batch: BatchState) -> dict[str, Any]:
+    def row(self, batch: BatchState) -> tuple[str, str, str, str, bool, str | None, str, str]:
         """Its row in `jobs`."""
         view = job_view(self.life, batch.life)
         own_end = self.life.end()
@@ -197,40 +197,36 @@ class JobState:
         steps, values = self.losses.tracks[key].curve() if key else ([], [])
         epoch, step = self.get("epoch"), self.get("step")
         progress = self.progress(epoch, step)
-        return {
-            "batch_id": self.batch_id,
-            "job_id": self.job_id,
-            "sort_key": natural_key(self.job_id),
-            "status": view.status,
-            "open": self.life.status() in OPEN,
-            "host": short_name(self.get("host")),
-            "search_text": "\n".join(text.casefold() for text in texts if text),
-            "summary": {
-                "name": name,
-                "model": self.get("model"),
-                "dataset": self.get("dataset"),
-                "status_since": iso(view.since),
-                "started_at": iso(self.started_at),
-                "ended_at": iso(view.end.at) if view.end is not None and view.status in TERMINAL else None,
-                "last_activity_at": iso(self.last_at or None),
-                "elapsed_s": self.elapsed_s(view),
-                "attempt": max(1, self.life.attempt),
-                "epoch": epoch,
-                "step": step,
-                "n_epochs_expected": self.get("n_epochs_expected"),
-                "n_steps_expected": self.get("n_steps_expected"),
-                "progress": 1.0 if progress is not None and view.status == "succeeded" else progress,
-                "eta_s": self.eta_s(view),
-                "loss_key": key,
-                "loss": self.losses.newest(key),
-                "train_loss": self.losses.newest("train_loss"),
-                "val_loss": self.losses.newest("val_loss"),
-                "sparkline": {"key": key, "steps": steps, "values": values} if steps else None,
-                "gpu_util_pct": self.machine.gpu_util_pct,
-                "gpu_memory_peak_bytes": self.machine.gpu_memory_peak_bytes,
-                "reason": _reason(view, end_data),
-            },
+        summary = {
+            "name": name,
+            "model": self.get("model"),
+            "dataset": self.get("dataset"),
+            "status_since": iso(view.since),
+            "started_at": iso(self.started_at),
+            "ended_at": iso(view.end.at) if view.end is not None and view.status in TERMINAL else None,
+            "last_activity_at": iso(self.last_at or None),
+            "elapsed_s": self.elapsed_s(view),
+            "attempt": max(1, self.life.attempt),
+            "epoch": epoch,
+            "step": step,
+            "n_epochs_expected": self.get("n_epochs_expected"),
+            "n_steps_expected": self.get("n_steps_expected"),
+            "progress": 1.0 if progress is not None and view.status == "succeeded" else progress,
+            "eta_s": self.eta_s(view),
+            "loss_key": key,
+            "loss": self.losses.newest(key),
+            "train_loss": self.losses.newest("train_loss"),
+            "val_loss": self.losses.newest("val_loss"),
+            "sparkline": {"key": key, "steps": steps, "values": values} if steps else None,
+            "gpu_util_pct": self.machine.gpu_util_pct,
+            "gpu_memory_peak_bytes": self.machine.gpu_memory_peak_bytes,
+            "reason": _reason(view, end_data),
         }
+        search_text = "\n".join(text.casefold() for text in texts if text)
+        return (
+            self.batch_id, self.job_id, natural_key(self.job_id), view.status, self.life.status() in OPEN,
+            short_name(self.get("host")), search_text, orjson.dumps(summary).decode(),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         return {
