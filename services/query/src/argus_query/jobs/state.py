@@ -123,7 +123,9 @@ class JobState:
             first_order = newest_order = self._order(attempt, measured, 0)
         else:
             least, most = min(measured.times), max(measured.times)
-            ends = [place for place, at in enumerate(measured.times) if at in (least, most)]  # hardly ever more than two
+            ends = [
+                place for place, at in enumerate(measured.times) if at in (least, most)
+            ]  # hardly ever more than two
             orders = sorted((self._order(attempt, measured, place), place) for place in ends)
             (first_order, first), (newest_order, newest) = orders[0], orders[-1]
         epochs, steps = measured.epochs, measured.steps
