@@ -2,7 +2,7 @@
 -- All sources of these batches.
 SELECT batch_id, job_id, workspace, (extract(epoch FROM last_seen_at) * 1000000)::bigint, state
   FROM host_sources
- WHERE batch_id = ANY (%s);
+ WHERE batch_id = ANY (%b);
 
 -- name: upsert_sources
 INSERT INTO host_sources

@@ -68,8 +68,8 @@ class Jobs:
             if not any(is_sign_of_life(share.kind) or share.job_id for share in record.shares()):
                 continue  # only decisions of Argus: nothing about jobs
             batch = self._batch(record.batch_id)
-            batches[batch.batch_id] = batch
-            verdicts.setdefault(batch.batch_id, batch.verdict())
+            if batch.batch_id not in batches:
+                batches[batch.batch_id], verdicts[batch.batch_id] = batch, batch.verdict()
             self._project_record(record, batch, touched)
         await self._store_jobs(connection, touched.values())
         judged = [batch for batch in batches.values() if batch.verdict() != verdicts[batch.batch_id]]

@@ -1,10 +1,10 @@
 -- name: load_batches
-SELECT batch_id, state, queued, running, succeeded, failed, aborted, cached FROM job_batches WHERE batch_id = ANY (%s);
+SELECT batch_id, state, queued, running, succeeded, failed, aborted, cached FROM job_batches WHERE batch_id = ANY (%b);
 
 -- name: load_jobs
 -- What is remembered of these jobs (two arrays of the same length: the batch and the job of each).
 SELECT s.batch_id, s.job_id, s.state, j.status
-  FROM unnest(%s::text[], %s::text[]) AS wanted(batch_id, job_id)
+  FROM unnest(%b::text[], %b::text[]) AS wanted(batch_id, job_id)
   JOIN job_states s USING (batch_id, job_id)
   JOIN jobs j USING (batch_id, job_id);
 
