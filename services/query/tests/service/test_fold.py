@@ -115,7 +115,9 @@ class TakesNoThirteen:
         for record in records:
             for event in record.events:
                 epoch = event["data"].get("epoch")
-                await connection.execute("INSERT INTO buggy SELECT 1 / (%s - 13) + %s FROM pg_sleep(0.01)", [epoch, epoch])
+                await connection.execute(
+                    "INSERT INTO buggy SELECT 1 / (%s - 13) + %s FROM pg_sleep(0.01)", [epoch, epoch]
+                )
 
     async def maintain(self, connection: AsyncConnection[Any]) -> bool:
         return False
