@@ -86,12 +86,14 @@ def _figures(argus: dict[str, Any], mlflow: dict[str, Any], trackio: dict[str, A
     }
     by_broker = argus["n_runs"] / argus["runs_by_broker_s"]
     said = argus["n_runs"] / argus["runs_said_s"]
+    jobs = argus["n_runs"] / argus["jobs_s"]
     best = {name: max(runs[name], at_once[name]) for name in at_once}
     return [
         Figure("metric points: Argus to MLflow", rates["argus"] / rates["mlflow"], 20, "times", "higher"),
         Figure("runs created, logged and ended: Argus' SDK to MLflow, each at its best", best["argus"] / best["mlflow"], 100, "times", "higher"),
         Figure("  the same, one process that tells Argus of many runs through the broker", by_broker / best["mlflow"], 100, "times", "higher"),
         Figure("  the same, until they are safe on disk and the script goes on", said / best["mlflow"], None, "times", "higher"),
+        Figure("  the same as jobs of one run: a sweep in one script", jobs / best["mlflow"], None, "times", "higher"),
         Figure("reading 10,000 points: Argus to MLflow", mlflow["history_s"] / argus["history_s"], 40, "times", "higher"),
         Figure("metric points: Argus to trackio", rates["argus"] / rates["trackio"], None, "times", "higher"),
         Figure("runs: Argus to trackio", best["argus"] / runs["trackio"], None, "times", "higher"),
@@ -101,6 +103,7 @@ def _figures(argus: dict[str, Any], mlflow: dict[str, Any], trackio: dict[str, A
         *(Figure(f"  {name}: runs, one after the other", rate, None, "runs/s", "higher") for name, rate in runs.items()),
         *(Figure(f"  {name}: runs, {work.RUNS_AT_ONCE} at once", rate, None, "runs/s", "higher") for name, rate in at_once.items()),
         Figure("  argus: runs at the call", said, None, "runs/s", "higher"),
+        Figure("  argus: jobs of one run", jobs, None, "jobs/s", "higher"),
         Figure("  argus: runs, through the broker", by_broker, None, "runs/s", "higher"),
         Figure("  argus: all 10,000 points of a curve", argus["history_s"] * 1000, None, "ms"),
         Figure("  argus: the curve as a page asks for it", argus["first_answer_s"] * 1000, None, "ms"),

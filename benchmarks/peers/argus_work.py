@@ -58,6 +58,17 @@ def measured(client: httpx.Client) -> dict[str, Any]:
 
     found["runs_s"] = work.timed(lambda: runs(0, 1))
     found["runs_at_once_s"] = work.timed(lambda: runs(N_RUNS, work.RUNS_AT_ONCE))
+
+    def jobs() -> None:
+        with argus.init(project="bench", batch_id="sweep", resource_interval_s=0) as run:
+            for number in range(N_RUNS):
+                with run.job(f"job-{number}", params={"lr": 0.1, "seed": 7}) as job:
+                    job.epoch(0, loss=0.5)
+        if not argus.flush(DEADLINE_S):
+            raise TimeoutError("it is not in the log")
+        until_projected(client)
+
+    found["jobs_s"] = work.timed(jobs)
     me = client.get("/api/auth/me").raise_for_status().json()
     numbers = range(2 * N_RUNS, 3 * N_RUNS)
 

@@ -145,20 +145,26 @@ async def test_rebuilt_read_models_are_swapped_in_under_an_open_page(
 async def test_a_page_that_is_older_than_the_program_on_the_server_loads_itself_anew(
     stack: LocalStack, sender: Any, sign_in: SignIn, browser_context: BrowserContext
 ) -> None:
-    """After an upgrade the parts that an open page has not loaded yet are gone under their names."""
+    """After an upgrade the parts that an open page has not loaded yet are gone under their names. Those of runs and jobs are
+    there already."""
     name = f"after an upgrade {uuid.uuid4().hex[:8]}"
     sender.start(name)
     page = await sign_in(stack, "/runs/")
     await expect(page.get_by_test_id("run-row").first).to_be_visible()
+    await page.wait_for_timeout(5500)  # a page that was loaded just now would not be older
     missing: list[str] = []
 
     async def gone(route: Route) -> None:
-        missing.append(route.request.url)
-        await route.continue_(url=f"{stack.url}/assets/RunPage-gone.js")
+        missing.append(route.request.url.rpartition("/")[2].split("-")[0])
+        await route.continue_(url=f"{stack.url}/assets/{missing[-1]}-gone.js")
 
-    await browser_context.route("**/assets/RunPage-*.js", gone, times=1)
-    await page.wait_for_timeout(5500)  # a page that was loaded just now would not be older
+    await browser_context.route("**/assets/RunPage-*.js", gone)
+    await browser_context.route("**/assets/KeysPage-*.js", gone, times=1)
     await page.get_by_role("link", name=name).click()
     await expect(page.get_by_role("heading", name=name)).to_be_visible()
-    assert len(missing) == 1
     await expect(page.get_by_test_id("job-row")).to_have_count(1)
+    assert missing == []
+    await page.get_by_role("button", name="You and this page").click()
+    await page.get_by_role("menuitem", name="API keys").click()
+    await expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    assert missing == ["KeysPage"]

@@ -12,7 +12,7 @@ from argus_testkit.stack import LocalStack
 
 SignIn = Callable[[LocalStack, str], Any]
 
-WIDER_BY = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+WIDER_BY = "Math.max(...['html', 'main'].map((box) => document.querySelector(box)).map((box) => box.scrollWidth - box.clientWidth))"
 PAYLOADS = [  # one by one through every page; test_stored_xss.py has all sixty of them at once
     "<img src=x onerror=alert(1)>",
     "{{constructor.constructor('alert(4)')()}}",
@@ -77,9 +77,10 @@ async def test_long_values_widen_no_page_and_can_be_copied(stack: LocalStack, se
     batch_id = sender.start(
         "long", jobs=("j",), project=long, labels=[long], params={long: long, "rates": list(range(90))}
     )
+    sender.say(batch_id, "job_start", ("k", {"name": long, "model": "m" * 200, "dataset": "d" * 200}), at_s=2)
     sender.say(batch_id, "job_failed", ("j", {"reason": f"\x1b[31m{long}\x1b[0m", "traceback": long}), at_s=5)
     page = await sign_in(stack, f"/runs/{batch_id}")
-    for address in (f"/runs/{batch_id}", f"/jobs/{batch_id}/j"):
+    for address in (f"/runs/{batch_id}", f"/jobs/{batch_id}/k", f"/jobs/{batch_id}/j"):
         for width in (1440, 420):
             await page.set_viewport_size({"width": width, "height": 900})
             await page.goto(f"{stack.url}{address}")

@@ -60,6 +60,47 @@ async def test_keys_choose_and_open_rows(stack: LocalStack, sender: Any, sign_in
     await expect(page).to_have_url(f"{stack.url}/runs/")
 
 
+async def test_the_focus_goes_along_with_the_row_that_the_keys_choose(
+    stack: LocalStack, sender: Any, sign_in: SignIn
+) -> None:
+    project = f"p-{uuid.uuid4().hex[:8]}"
+    for _ in range(3):
+        batch_id = sender.start("one of three", project, jobs=("a", "b", "c"))
+    page = await sign_in(stack, f"/runs/?project={project}")
+    for address, row in ((f"/runs/?project={project}", "run-row"), (f"/runs/{batch_id}", "job-row")):
+        await page.goto(f"{stack.url}{address}")
+        links = page.get_by_test_id(row).get_by_role("link")
+        await expect(links).to_have_count(3)
+        await links.first.focus()
+        await page.keyboard.press("j")
+        await expect(links.nth(1)).to_be_focused()
+        opened = await links.nth(1).get_attribute("href")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(f"{stack.url}{opened}")
+
+
+async def test_nothing_but_the_list_scrolls_and_its_end_stays_in_sight(
+    stack: LocalStack, sender: Any, sign_in: SignIn
+) -> None:
+    project = f"p-{uuid.uuid4().hex[:8]}"
+    for n in range(60):
+        sender.say(f"b-{uuid.uuid4().hex[:12]}", "batch_start", (None, {"name": f"run {n}", "project": project}))
+    page = await sign_in(stack, f"/runs/?project={project}")
+    await expect(rows(page).first).to_be_visible()
+    box = await page.get_by_test_id("runs").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + 300, box["y"] + 200)
+    at_end = "document.querySelector('[data-testid=runs]').scrollTop + 1 >= 60 * 36 - innerHeight"
+    while not await page.evaluate(at_end):
+        await page.mouse.wheel(0, 500)
+    await page.mouse.wheel(0, 3000)  # there is nothing further down
+    await expect(rows(page).last).to_be_in_viewport()
+    assert (
+        await page.evaluate("document.querySelector('main').scrollHeight - document.querySelector('main').clientHeight")
+        == 0
+    )
+
+
 async def test_new_runs_wait_to_be_asked_for_and_known_ones_change_in_place(
     stack: LocalStack, sender: Any, sign_in: SignIn
 ) -> None:

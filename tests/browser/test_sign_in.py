@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -58,3 +59,19 @@ async def test_a_key_is_shown_once_works_and_can_be_revoked(stack: LocalStack, s
         await page.get_by_role("button", name="Revoke the key").click()
         await expect(row).to_have_count(0)
         assert client.get("/api/auth/me", headers=headers).status_code == 401
+
+
+async def test_who_is_in_no_workspace_hears_what_is_missing(stack: LocalStack, page: Page) -> None:
+    name, password = f"new-{uuid.uuid4().hex[:8]}", "a password to begin with"
+    with stack.client() as client:
+        client.post("/api/users", json={"username": name, "password": password}).raise_for_status()
+    await page.goto(f"{stack.url}/runs/")
+    await page.get_by_label("User name").fill(name)
+    await page.get_by_label("Password").fill(password)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("You are in no workspace.")).to_be_visible()
+    await expect(page.get_by_role("link", name="Make an API key")).to_have_count(0)
+    await page.goto(f"{stack.url}/settings/keys")
+    await page.get_by_label("What is it for?").fill("a box")
+    await page.get_by_role("button", name="Create key").click()
+    await expect(page.get_by_text("an administrator can take you into one")).to_be_visible()

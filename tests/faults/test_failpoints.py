@@ -52,7 +52,7 @@ STEPS = [
     Step("committed, not acknowledged", "argus_ingest.receive:Receiver._acknowledge", "before", 3, "ingest"),
     Step("acknowledged, not told", "argus_ingest.receive:Receiver._publish_watermarks", "before", 3, "ingest"),
     Step("read, not folded", "argus_query.log_reader:read_chunk", "after", 3, "query"),
-    Step("folded into some, not committed", "argus_query.isolate:fold_all_but_failures", "after", 6, "query"),
+    Step("folded into some, not committed", "argus_query.isolate:fold_into", "after", 6, "query"),
     Step("committed, no hint", "argus_query.hints:Hints.publish", "before", 3, "query"),
     Step("a question arrived, not answered", "argus_query.answers:Answers.answer", "before", 5, "query"),
     Step("a frame of the live stream sent", "argus_gateway.live_response:_send", "after", 3, "gateway"),

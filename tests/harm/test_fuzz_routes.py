@@ -31,6 +31,7 @@ NEVER_ASK = {
     ("GET", "/readyz"),  # says 503 whenever something is away
 }
 MAX_GROWTH_BYTES = 160 * 2**20
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")  # lines of anything
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import { createApi, installApi } from './api/client'
 import { ApiError } from './api/problem'
 import App from './App.vue'
 import { installCrumbs } from './features/shell/crumbs'
-import { createPages } from './router'
+import { createPages, loadAhead } from './router'
 import { createLiveHub } from './shared/live/liveHub'
 import { installLive } from './shared/live/useLive'
 import { createSession, installSession } from './shared/session'
@@ -51,3 +51,4 @@ installLive(app, createLiveHub())
 app.use(VueQueryPlugin, { queryClient: queries })
 app.use(router)
 app.mount('#app')
+void router.isReady().then(loadAhead)

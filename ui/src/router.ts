@@ -5,6 +5,16 @@ import RunListPage from './features/runs/RunListPage.vue'
 import SignInPage from './features/sign-in/SignInPage.vue'
 import type { Session } from './shared/session'
 
+const runPage = () => import('./features/run/RunPage.vue')
+const jobPage = () => import('./features/job/JobPage.vue')
+
+/** The parts of the program that somebody is about to need (while they sign in, or read a list) are here when they do. */
+export function loadAhead(): void {
+  const load = () => void Promise.allSettled([runPage(), jobPage(), import('./features/charts/echarts')])
+  if ('requestIdleCallback' in window) window.requestIdleCallback(load, { timeout: 2000 })
+  else setTimeout(load, 500) // Safari
+}
+
 /** A page that was loaded just now is not of an older version: loading it again would never end. */
 const FRESH_MS = 5000
 
@@ -15,9 +25,9 @@ export function createPages(api: Api, session: Session): Router {
       { path: '/login', name: 'sign-in', component: SignInPage, meta: { open: true } },
       { path: '/', redirect: '/runs/' },
       { path: '/runs/', name: 'runs', component: RunListPage },
-      { path: '/runs/:batchId', name: 'run', component: () => import('./features/run/RunPage.vue') },
+      { path: '/runs/:batchId', name: 'run', component: runPage },
       // A job's id may be anything printable; a slash in it stands as %2F, and where somebody typed it, as itself.
-      { path: '/jobs/:batchId/:jobId(.+)', name: 'job', component: () => import('./features/job/JobPage.vue') },
+      { path: '/jobs/:batchId/:jobId(.+)', name: 'job', component: jobPage },
       { path: '/settings/keys', name: 'keys', component: () => import('./features/keys/KeysPage.vue') },
       { path: '/:rest(.*)*', name: 'nowhere', component: () => import('./features/shell/NowherePage.vue') },
     ],

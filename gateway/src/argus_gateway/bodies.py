@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, FutureDatetime, StringConstraints
 
 from argus_contracts.envelope import Stored
 
@@ -57,7 +57,7 @@ class NewKey(Body):
     """May be absent where the caller is in one workspace only."""
     full_rights: bool = False
     """False: may send events and read. True: may do whatever its user may, over HTTP."""
-    expires_at: datetime | None = None
+    expires_at: FutureDatetime | None = None
 
 
 class ApiKey(BaseModel):
@@ -161,6 +161,24 @@ class BatchAnswer(BaseModel):
     results: list[EventResult]
     stored: Stored | None = None
     """For numbered messages: what the log already has of this producer and class, as far as this gateway has heard."""
+
+
+class DocumentAnswer(BaseModel):
+    """What became of one document of a bundle: what it would have been answered alone."""
+
+    accepted: int = 0
+    rejected: int = 0
+    results: list[EventResult] = []
+    """Of its events, those that are rejected."""
+    refused: str | None = None
+    """`<code>: <what is wrong>`, where the document as a whole was not taken."""
+
+
+class BundleAnswer(BaseModel):
+    documents: list[DocumentAnswer]
+    """In the order of the lines."""
+    stored: list[Stored]
+    """What the log already has of the producers and classes of these documents, as far as this gateway has heard."""
 
 
 class StopState(BaseModel):

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import orjson
 from nats.aio.msg import Msg
 
 from argus_contracts.errors import Unavailable, WrongSubject
 from argus_contracts.quantities import BATCH_ID_PATTERN
 from argus_contracts.queries.live import GetPosition, Positions
-from argus_contracts.subjects import LIVE_SUBJECTS, untoken
+from argus_contracts.subjects import LIVE_OF_MANY, LIVE_SUBJECTS, untoken
 from argus_gateway.ask import Asker
 from argus_gateway.metrics import Metrics
 from argus_gateway.nats_connection import NatsConnection
@@ -128,11 +129,14 @@ class LiveView:
 
     async def _hint(self, message: Msg) -> None:
         try:
-            batch_id = untoken(message.subject.split(".", 2)[2])
-        except (WrongSubject, IndexError):
+            if message.subject == LIVE_OF_MANY:
+                batch_ids = set(orjson.loads(message.data))
+            else:
+                batch_ids = {untoken(message.subject.split(".", 2)[2])}
+        except (WrongSubject, IndexError, ValueError, TypeError):
             return
         for waker in self._wakers:
-            if waker.topics.everything or batch_id in waker.topics.batches:
+            if waker.topics.everything or not batch_ids.isdisjoint(waker.topics.batches):
                 waker.event.set()
 
     async def watch_position(self) -> None:

@@ -80,10 +80,11 @@ class Doorway:
             await send(message)
 
         try:
-            if problem := _too_long(scope) or self._wrong_host(scope, request):
-                await problem_response(request_id, problem.status_code, str(problem.detail), problem.code)(
-                    scope, receive, send_with_headers
+            if problem := _too_long(scope) or _two_lengths(request) or self._wrong_host(scope, request):
+                refusal = problem_response(
+                    request_id, problem.status_code, str(problem.detail), problem.code, headers=problem.headers
                 )
+                await refusal(scope, receive, send_with_headers)
             else:
                 await self._app(scope, _limited(scope, request, receive), send_with_headers)
         except ClientDisconnect:  # a training process was killed while it posted, or somebody closed a page
@@ -155,10 +156,18 @@ def _too_long(scope: Scope) -> HttpProblem | None:
     return None
 
 
+def _two_lengths(request: Headers) -> HttpProblem | None:
+    """A proxy that believes the other of the two sees other requests on this connection than we do (RFC 9112, 6.3)."""
+    if "transfer-encoding" in request and "content-length" in request:
+        detail = "Content-Length and Transfer-Encoding do not go together"
+        return HttpProblem(400, detail, headers={"Connection": "close"})
+    return None
+
+
 def _limited(scope: Scope, request: Headers, receive: Receive) -> Receive:
     """Bodies over the limit are 413, bodies that do not come within 30 s are 503: senders drop what a 4xx refuses."""
     limit = MAX_BODY_BYTES
-    if scope["path"] in ("/api/events", "/api/events/batch"):
+    if scope["path"] in ("/api/events", "/api/events/batch", "/api/events/bundle"):
         limit = MAX_EVENTS_BODY_BYTES
         if request.get("user-agent", "").startswith("argus-reporter/") and "authorization" in request:
             limit = MAX_SPILL_BODY_BYTES

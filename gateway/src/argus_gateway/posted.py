@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import orjson
 from pydantic import ValidationError
 
-from argus_contracts.envelope import Event, EventMessage
+from argus_contracts.envelope import BETWEEN_DOCUMENTS, Event, EventMessage
 from argus_contracts.errors import Malformed, NewerVersion, NotYoursToSay, Refused, TooLarge, WrongSchemaVersion
 from argus_contracts.quantities import (
+    MAX_DOCUMENTS_PER_BUNDLE,
     MAX_EVENT_BYTES,
     MAX_EVENTS_PER_MESSAGE,
     MAX_INT,
@@ -23,10 +25,11 @@ from argus_contracts.quantities import (
     RetentionClass,
 )
 from argus_contracts.registry import FACTS_OF_ARGUS, parse_event, retention_class
-from argus_contracts.subjects import event_subject
+from argus_contracts.subjects import bundle_subject, event_subject
 from argus_contracts.upcasters import is_reporter_event, upcast_reporter_event
 from argus_gateway.bodies import EventResult
 from argus_gateway.publish import Outgoing
+from argus_gateway.request_body import decoded
 
 _ROOM_FOR_ENVELOPE = 1024
 _MAX_REASON_CHARS = 40_000
@@ -74,6 +77,27 @@ class Door:
         if not isinstance(events, list):
             raise Malformed("events: a list is missing")
         return self._take_list(cast("list[Any]", events))
+
+    def take_bundle(self, body: bytes) -> list[Taken | Refused]:
+        """What the document of each line would have become alone; empty lines do not count. `Refused` is raised where there is
+        none, or where they are too many or too large together."""
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise TooLarge(f"a bundle of {len(body)} bytes exceeds {MAX_MESSAGE_BYTES}")
+        documents = [document for line in body.split(b"\n") if (document := line.strip())]
+        if not documents:
+            raise Malformed("a bundle has at least one document")
+        if len(documents) > MAX_DOCUMENTS_PER_BUNDLE:
+            raise TooLarge(f"a bundle of {len(documents)} documents exceeds {MAX_DOCUMENTS_PER_BUNDLE}")
+        return [self._take_document(document) for document in documents]
+
+    def _take_document(self, document: bytes) -> Taken | Refused:
+        try:
+            raw = decoded(document)
+            if not isinstance(raw, dict) or "v" not in raw:
+                raise Malformed("v: a document of a bundle is an EventMessage")
+            return self._take_message(cast("dict[str, Any]", raw), document)
+        except Refused as error:
+            return error
 
     def _take_list(self, events: list[Any]) -> Taken:
         if self._max_events is not None and len(events) > self._max_events:
@@ -156,6 +180,28 @@ class Door:
             for (batch_id, name), chunks in groups.items()
             for chunk in chunks
         ]
+
+
+def joined(messages: Sequence[Outgoing], workspace: str, user: str) -> list[Outgoing]:
+    """The same documents of this user's in their order, in as few messages as their limits allow."""
+    bundles: list[list[Outgoing]] = []
+    size = 0
+    for message in messages:
+        size += 1 + len(message.payload)
+        if not bundles or size > MAX_MESSAGE_BYTES or len(bundles[-1]) >= MAX_DOCUMENTS_PER_BUNDLE:
+            bundles.append([])
+            size = len(message.payload)
+        bundles[-1].append(message)
+    return [_bundle(bundle, bundle_subject(workspace, user)) for bundle in bundles]
+
+
+def _bundle(messages: list[Outgoing], subject: str) -> Outgoing:
+    subjects = {message.subject for message in messages}
+    return Outgoing(
+        subjects.pop() if len(subjects) == 1 else subject,
+        BETWEEN_DOCUMENTS.join([message.payload for message in messages]),
+        sum(message.n_events for message in messages),
+    )
 
 
 def _present_form(raw: Any) -> dict[str, Any]:
@@ -270,5 +316,10 @@ def _rejected(raw: Any, error: Refused) -> EventResult:
     return EventResult(
         event_id=event_id[:64].encode("ascii", "replace").decode() if isinstance(event_id, str) else None,
         status="rejected",
-        error=f"{error.code}: {error.reason}".encode("utf-8", "replace").decode(),
+        error=in_words(error),
     )
+
+
+def in_words(error: Refused) -> str:
+    """Code and reason, as text that JSON can carry."""
+    return f"{error.code}: {error.reason}".encode("utf-8", "replace").decode()

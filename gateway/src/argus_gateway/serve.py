@@ -53,7 +53,8 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # `X-Forwarded-For` is whatever a caller writes
+        proxy_headers=bool(settings.trusted_proxies),  # of anybody else `X-Forwarded-For` is whatever a caller writes
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=8,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,

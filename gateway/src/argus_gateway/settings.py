@@ -52,6 +52,9 @@ class Settings(DatabaseSettings):
     """Where browsers reach us, e.g. `https://argus.lab.org`. Empty: http://localhost:<port>. https makes cookies Secure."""
     allowed_hosts: Annotated[list[str], NoDecode] = []
     """Names that a `Host` header may say, comma-separated; always with localhost and the host of `public_url`. `*`: any."""
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    """Addresses and networks, comma-separated, of the proxies in front of us: only their `X-Forwarded-For` is believed. Without
+    it everybody behind a proxy has the proxy's address, and shares its limits of signing in."""
     ui_dir: Path = Path("ui/dist")
     nats_url: str
     nats_user: str
@@ -71,10 +74,20 @@ class Settings(DatabaseSettings):
     """What Prometheus shows as a Bearer token to read /metrics. None: only global administrators read it."""
     log_level: str = "info"
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip().lower() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: list[str]) -> list[str]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError("must be addresses and networks such as 10.0.0.0/8, comma-separated") from None
+        return proxies
 
     @field_validator("public_url")
     @classmethod

@@ -7,7 +7,7 @@ import logging
 from collections import OrderedDict
 
 from nats.aio.msg import Msg
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from argus_contracts.envelope import Stored
 from argus_contracts.errors import WrongSubject
@@ -15,6 +15,7 @@ from argus_contracts.quantities import RETENTION_CLASSES
 from argus_contracts.subjects import STORED_SUBJECTS, untoken
 from argus_gateway.nats_connection import NatsConnection
 
+_MARKS = TypeAdapter(Stored | list[Stored])
 logger = logging.getLogger(__name__)
 
 _MAX_KEPT = 50_000
@@ -36,11 +37,12 @@ class Watermarks:
     async def _hear(self, message: Msg) -> None:
         try:
             workspace, user = (untoken(part) for part in message.subject.split(".")[2:4])
-            stored = Stored.model_validate_json(message.data)
+            said = _MARKS.validate_json(message.data)
         except (ValidationError, WrongSubject, ValueError):
             logger.warning("not a stored watermark on %s", message.subject)
             return
-        self.keep(workspace, user, stored)
+        for stored in said if isinstance(said, list) else [said]:
+            self.keep(workspace, user, stored)
         async with self._changed:
             self._changed.notify_all()
 

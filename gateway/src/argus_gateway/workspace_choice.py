@@ -18,4 +18,6 @@ def workspace_for(caller: Caller, asked: str | None) -> str:
         return asked
     if len(caller.memberships) == 1:
         return next(iter(caller.memberships))
-    raise HttpProblem(422, "say which workspace: you are in " + (", ".join(sorted(caller.memberships)) or "none"))
+    if not caller.memberships:
+        raise HttpProblem(422, "you are in no workspace; an administrator can take you into one")
+    raise HttpProblem(422, "say which workspace: you are in " + ", ".join(sorted(caller.memberships)))

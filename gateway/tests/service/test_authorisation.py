@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -57,16 +58,23 @@ def request_of(world: Any, actor: str, row: Row, event: Any) -> tuple[str, dict[
         case "POST", "/api/events" | "/api/events/batch":
             said = event(batch_id=world.run(actor, whose))
             options["json"] = said if path == "/api/events" else [said]
+        case "POST", "/api/events/bundle":
+            said = event(batch_id=world.run(actor, whose))
+            options["content"] = json.dumps({"v": 2, "class": "lifecycle", "events": [said]})
         case "GET", "/api/stream":
             options["params"] = {"topics": f"dashboard,batch:{world.run(actor, whose)}"}
-    if path in ("/api/events", "/api/events/batch", "/api/producers/{producer_id}/stored"):
+    if path.startswith(("/api/events", "/api/producers")):
         options["params"] = {"workspace": world.workspace(whose)}
+    if path == "/api/producers/stored":
+        options["params"]["ids"] = values["producer_id"]
     return path.format(**values), options
 
 
 def ask(world: Any, actor: str, row: Row, event: Any) -> tuple[int, str]:
     """The status, and the body of what ends by itself."""
     client, headers = world.clients[actor], {"X-Argus-CSRF": world.csrf.get(actor, "")}
+    if row[1] == "/api/events/bundle":
+        headers["Content-Type"] = "application/x-ndjson"
     if row[1] == "/api/auth/logout" and actor in world.people and actor != "disabled":
         person = world.door.sign_in(world.people[actor].name, world.people[actor].password)
         client, headers = person.client, {"X-Argus-CSRF": person.csrf}

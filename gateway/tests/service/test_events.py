@@ -280,3 +280,141 @@ def test_no_event_is_dropped_for_being_many(door, event):
     assert codes == [200] * 100
     assert eventually(lambda: len(logged(door, batch)) == 5000)
     print(f"{5000 / took:,.0f} posted events/s")
+
+
+def numbered(batch: str, producer: str, events: list[dict], first_seq: int = 0, **more) -> dict:
+    return {"v": 2, "producer_id": producer, "class": "lifecycle", "first_seq": first_seq, "events": events, **more}
+
+
+def post_bundle(client, *documents: dict | bytes, **options):
+    lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in documents]
+    headers = {"Content-Type": "application/x-ndjson", **options.pop("headers", {})}
+    return client.post("/api/events/bundle", content=b"\n".join(lines), headers=headers, **options)
+
+
+def fresh(prefix: str, n: int) -> list[str]:
+    return [f"{prefix}-{uuid.uuid4().hex[:10]}" for _ in range(n)]
+
+
+def test_a_bundle_is_in_the_log_once_and_told_stored_in_one_question(door, event):
+    key = door.client(door.key_of(door.new_person()))
+    batches, producers = fresh("b", 30), fresh("p", 30)
+    documents = [
+        numbered(batch, producer, [event("batch_heartbeat", batch, seq=n) for n in range(2)])
+        for batch, producer in zip(batches, producers, strict=True)
+    ]
+    for _ in range(2):  # a repeat changes nothing
+        answer = post_bundle(key, *documents)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["documents"] == [{"accepted": 2, "rejected": 0, "results": [], "refused": None}] * 30
+
+    def stored() -> list[dict]:
+        return key.get("/api/producers/stored", params={"ids": ",".join(producers)}).json()
+
+    assert eventually(lambda: len(found := stored()) == 30 and found)
+    assert [(mark["producer_id"], mark["next_seq"], mark["ranges"]) for mark in stored()] == [
+        (p, 2, []) for p in producers
+    ]
+    assert key.get("/api/producers/stored", params={"ids": producers[:2]}).json() == stored()[:2]
+    assert key.get(f"/api/producers/{producers[0]}/stored").json() == stored()[:1]
+    assert post_bundle(key, documents[3], documents[5]).json()["stored"] == [stored()[3], stored()[5]]
+    assert all(len(logged(door, batch)) == 2 for batch in batches)
+
+
+def test_nobody_hears_of_anothers_producers_by_asking_for_many(door, event):
+    workspace = door.new_workspace()
+    mine, mate = door.new_person(workspace), door.new_person(workspace)
+    (batch,), (producer,) = fresh("b", 1), fresh("p", 1)
+    key = door.client(door.key_of(mine))
+    post_bundle(key, numbered(batch, producer, [event("batch_start", batch, seq=0)])).raise_for_status()
+    asked = {"ids": f"nobody,{producer}"}
+    assert eventually(lambda: key.get("/api/producers/stored", params=asked).json())
+    for other in (door.client(door.key_of(mate)), mate, door.client(door.key_of(door.new_person()))):
+        answer = other.get("/api/producers/stored", params=asked)
+        assert (answer.status_code, answer.json()) == (200, [])
+    foreign = door.client(door.key_of(door.new_person())).get(
+        "/api/producers/stored", params={**asked, "workspace": workspace}
+    )
+    assert foreign.status_code == 404
+    for wrong in ({}, {"ids": ""}, {"ids": "a b"}, {"ids": ",".join(["p"] * 201)}):
+        assert key.get("/api/producers/stored", params=wrong).status_code == 422
+
+
+def test_what_is_bad_in_a_bundle_is_bad_alone(door, event):
+    person, other = door.new_person(), door.new_person()
+    key = door.client(door.key_of(person))
+    (theirs,), batches, producers = fresh("b", 1), fresh("b", 4), fresh("p", 5)
+    door.client(door.key_of(other)).post("/api/events", json=event(batch_id=theirs)).raise_for_status()
+    eventually(lambda: logged(door, theirs))
+    heartbeats = [event("batch_heartbeat", batch, seq=0) for batch in batches]
+    mixed = [heartbeats[1], {**event("nonsense", batches[1]), "seq": 1}, event("batch_done", batches[1], seq=2)]
+    two_batches = [event("batch_start", batch, seq=n) for n, batch in enumerate(fresh("b", 2))]
+    answer = post_bundle(
+        key,
+        numbered(batches[0], producers[0], [heartbeats[0]]),
+        b"no document",
+        numbered(batches[1], producers[1], mixed),
+        b"",
+        numbered(theirs, producers[2], [event("batch_done", theirs, seq=0)]),
+        numbered(batches[2], producers[3], two_batches),
+        b'[{"kind": "batch_start"}]',
+        {"v": 2, "class": "lifecycle", "events": [heartbeats[2], event("no_such", batches[2])]},
+        numbered(batches[3], producers[4], [heartbeats[3]]),
+        b"",
+    )
+    assert answer.status_code == 200, answer.text
+    documents = answer.json()["documents"]
+    assert [(one["accepted"], one["rejected"], (one["refused"] or "").partition(":")[0]) for one in documents] == [
+        (1, 0, ""), (0, 0, "malformed"), (2, 1, ""), (1, 0, ""), (0, 0, "malformed"), (0, 0, "malformed"), (1, 1, ""), (1, 0, ""),
+    ]  # fmt: skip
+    assert [result["error"].partition(":")[0] for one in documents for result in one["results"]] == ["unknown_kind"] * 2
+    ids = ",".join(producers)
+
+    def dealt_with() -> dict[str, int]:
+        return {
+            mark["producer_id"]: mark["next_seq"]
+            for mark in key.get("/api/producers/stored", params={"ids": ids}).json()
+        }
+
+    wanted = dict(zip([*producers[:3], producers[4]], (1, 3, 1, 1), strict=True))
+    assert eventually(lambda: dealt_with() == wanted), dealt_with()
+    assert [[one["kind"] for one in logged(door, batch)] for batch in batches] == [
+        ["batch_heartbeat"], ["batch_heartbeat", "batch_done"], ["batch_heartbeat"], ["batch_heartbeat"],
+    ]  # fmt: skip
+    assert [one["kind"] for one in logged(door, theirs)] == ["batch_start"]
+    letters = "SELECT code, subject LIKE '%%.any' FROM log.dead_letters WHERE user_name = %s ORDER BY code"
+    assert door.sql(letters, person.name) == [("not_the_owner", True), ("unknown_kind", True)]
+
+
+def test_a_bundle_over_a_limit_is_a_problem_and_nothing_of_it_is_taken(door, event):
+    key = door.client(door.key_of(door.new_person()))
+    (batch,), (producer,) = fresh("b", 1), fresh("p", 1)
+    document = numbered(batch, producer, [event("batch_start", batch, seq=0)])
+    large = numbered(batch, producer, [event("batch_start", batch, seq=0, data={"params": {"x": "y" * 60_000}})])
+    for answer, status, code in (
+        (post_bundle(key, *[document] * 257), 413, "too_large"),
+        (post_bundle(key, *[large] * 5), 413, "too_large"),
+        (post_bundle(key, b" " * 1024 * 1024, document), 413, "too_large"),
+        (post_bundle(key), 422, "malformed"),
+        (post_bundle(key, document, headers={"Content-Encoding": "gzip"}), 415, "unsupported_media_type"),
+        (door.client().post("/api/events/bundle", content=b"{}"), 401, "not_signed_in"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert post_bundle(key, *[document] * 256).json()["documents"][255]["accepted"] == 1
+    assert eventually(lambda: len(logged(door, batch)) == 1)
+    assert post_bundle(key, *[large] * 4).status_code == 200
+
+
+def test_a_browser_session_posts_bundles_by_the_same_rules(door, event):
+    workspace = door.new_workspace()
+    person = door.new_person(workspace)
+    (batch,), (producer,) = fresh("b", 1), fresh("p", 1)
+    document = numbered(batch, producer, [event("batch_start", batch, seq=0)])
+    headers = {"X-Argus-CSRF": person.csrf}
+    assert post_bundle(person.client, document).status_code == 403
+    assert (
+        post_bundle(person.client, document, headers={**headers, "Content-Type": "application/json"}).status_code == 415
+    )
+    assert post_bundle(person.client, document, headers=headers, params={"workspace": "not-mine"}).status_code == 404
+    assert post_bundle(person.client, document, headers=headers, params={"workspace": workspace}).status_code == 200
+    assert eventually(lambda: owner(door, batch)) == {(workspace, person.name)}

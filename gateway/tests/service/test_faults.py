@@ -94,11 +94,13 @@ def test_nats_away_is_503_and_over_when_it_is_back(own_door, own_database, nats_
     post_until_taken(own_door, event())
     nats_server.kill()
     eventually(lambda: away(own_door.post("/api/events", json=event())))
+    bundle = "\n".join(json.dumps({"v": 2, "class": "lifecycle", "events": [event()]}) for _ in range(3))
+    assert away(own_door.post("/api/events/bundle", content=bundle)), "nothing of it is called accepted"
     assert own_door.get("/api/auth/me").status_code == 200
     assert own_door.get("/healthz").status_code == 200
     nats_server.start()
-    post_until_taken(own_door, event())
-    eventually(lambda: n_logged(own_database) >= 2, within=WAIT_S)
+    eventually(lambda: not away(own_door.post("/api/events/bundle", content=bundle)), within=60)
+    eventually(lambda: n_logged(own_database) >= 4, within=WAIT_S)
     assert own_door.gateway.is_running
 
 

@@ -97,6 +97,8 @@ def test_posted_nonsense_is_refused_or_taken_and_never_a_fault(door, body):
     for path in ("/api/events", "/api/events/batch"):
         answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code in (200, 403, 413, 415, 422), (answer.status_code, answer.text)
+    bundle = client.post("/api/events/bundle", content=content, headers={"Content-Type": "application/x-ndjson"})
+    assert len(bundle.json()["documents"]) == 1, bundle.text
 
 
 @given(content=st.binary(max_size=200))
@@ -104,6 +106,6 @@ def test_posted_nonsense_is_refused_or_taken_and_never_a_fault(door, body):
 def test_posted_bytes_are_refused(door, content):
     client = getattr(door, "fuzz_client", None) or door.client(door.admin["token"])
     door.fuzz_client = client
-    for path in ("/api/events", "/api/events/batch", "/api/auth/login"):
+    for path in ("/api/events", "/api/events/batch", "/api/events/bundle", "/api/auth/login"):
         answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code in (200, 401, 413, 415, 422, 429), (answer.status_code, answer.text)

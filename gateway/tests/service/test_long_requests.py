@@ -58,6 +58,11 @@ LONG_REQUESTS = {
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00" + b"\x00" * 100 + b"\r\n\r\n", 400),
     "a header of two lines": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n\x00c: d\r\n\r\n", 400),
     "two lengths": (b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400),
+    "a length and chunks": (
+        b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        b"GET /api/auth/me HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        400,
+    ),
 }
 
 

@@ -49,6 +49,7 @@ def test_a_foreign_thing_answers_letter_by_letter_like_a_missing_one(world, who)
         pairs = pairs[: len(RUN_ROUTES) + 1]
     pairs += [
         ("GET", "/api/producers/p/stored?workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
+        ("GET", "/api/producers/stored?ids=p,q&workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?user={}", foreigner, "u" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?project={}", world.secret, "foreign" + uuid.uuid4().hex[:10], {}),

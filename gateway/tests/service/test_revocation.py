@@ -216,6 +216,7 @@ WEAK = [
     ("ARGUS_DATABASE_URL", "postgresql://argus:postgres@localhost/argus"), ("ARGUS_DATABASE_URL", "postgresql://argus:ChangeMe@localhost/argus"),
     ("ARGUS_DATABASE_URL", "postgresql://argus:@localhost/argus"), ("ARGUS_HOST", "0.0.0.0"), ("ARGUS_HOST", "::"), ("ARGUS_HOST", "192.0.2.7"),
     ("ARGUS_NATS_GRANT_SECONDS", "86401"), ("ARGUS_RIGHTS_CHECK_SECONDS", "61"), ("ARGUS_PUBLIC_URL", "javascript:alert(1)"),
+    ("ARGUS_TRUSTED_PROXIES", "*"), ("ARGUS_TRUSTED_PROXIES", "10.0.0.0/8, proxy.lab.org"),
 ]  # fmt: skip
 
 

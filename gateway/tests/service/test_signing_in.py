@@ -7,9 +7,11 @@ import json
 import re
 
 import httpx
+import pytest
 from argon2 import extract_parameters
 
 from argus_gateway.identity.passwords import Passwords
+from argus_testkit.services import ServiceProcess
 
 
 def session_of(client: httpx.Client) -> str:
@@ -99,6 +101,28 @@ def test_the_eleventh_attempt_within_a_minute_is_429_with_retry_after(door):
     assert refused.status_code == 429
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.json()["code"] == "too_many_requests"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_behind_a_proxy_everybody_has_an_address_of_their_own_where_the_proxy_is_trusted(door, tmp_path, trusted):
+    """Nobody's wrong passwords lock out those who are elsewhere; and nobody makes up an address."""
+    person = door.new_person()
+    env = {name: said for name, said in door.gateway.whole_env.items() if name != "ARGUS_PORT"}
+    env["ARGUS_TRUSTED_PROXIES"] = "127.0.0.0/8, ::1" if trusted else "192.0.2.0/24"
+    gateway = ServiceProcess("argus-gateway", env, tmp_path)
+    gateway.start()
+    try:
+        client = door.client()
+
+        def sign_in(password: str, address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            said = {"username": person.name, "password": password}
+            return client.post(f"{gateway.url}/api/auth/login", json=said, headers=headers).status_code
+
+        assert [sign_in("wrong-one", "203.0.113.1") for _ in range(11)] == [401] * 10 + [429]
+        assert sign_in(person.password, "203.0.113.2") == (200 if trusted else 429)
+    finally:
+        gateway.stop()
 
 
 def test_an_idle_and_an_old_session_have_ended(door):
@@ -226,3 +250,12 @@ def test_what_people_do_and_try_stands_in_the_audit_trail_for_good(door):
             assert "append-only" in str(error)
         else:
             raise AssertionError(query)
+
+
+def test_a_key_that_would_end_before_it_begins_is_refused(door):
+    person = door.new_person()
+    for past in ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00"):
+        refused = person.post("/api/keys", json={"name": "late", "expires_at": past})
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["body.expires_at"]
+    assert person.post("/api/keys", json={"name": "x", "expires_at": "2101-01-01T00:00:00Z"}).status_code == 201

@@ -10,12 +10,12 @@ from importlib import resources
 import orjson
 import pytest
 
-from argus_contracts.envelope import EventMessage
-from argus_contracts.errors import Malformed, NewerVersion, TooLarge, WrongSchemaVersion
-from argus_contracts.quantities import MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES
+from argus_contracts.envelope import EventMessage, documents_of
+from argus_contracts.errors import Malformed, NewerVersion, Refused, TooLarge, WrongSchemaVersion
+from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE, MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES
 from argus_contracts.registry import FACTS_OF_ARGUS, parse_event, retention_class
-from argus_contracts.subjects import event_subject
-from argus_gateway.posted import Door
+from argus_contracts.subjects import bundle_subject, event_subject
+from argus_gateway.posted import Door, Taken, joined
 
 GOLDEN = sorted(
     (entry for entry in (resources.files("argus_contracts") / "golden").iterdir() if entry.name.endswith(".json")),
@@ -218,3 +218,78 @@ def test_a_message_about_two_batches_or_of_another_version_is_refused_whole():
 def test_foreign_senders_cannot_number_their_events():
     (message,) = messages_of(take_many([line("a", seq=3)]))
     assert "seq" not in message.events[0]
+
+
+def sent(*bundle: bytes):
+    """What goes to the broker of this bundle."""
+    return joined(
+        [m for one in door().take_bundle(b"\n".join(bundle)) if isinstance(one, Taken) for m in one.messages],
+        "main",
+        "ann",
+    )
+
+
+def test_each_document_of_a_bundle_becomes_what_it_would_have_become_alone():
+    documents = [
+        json.dumps(numbered([line("a")])).encode(),
+        b'{"v": 2,',
+        json.dumps(numbered([line("b", batch_id="b2"), {"kind": "nonsense"}], producer_id="p2")).encode() + b"\r",
+        json.dumps(numbered([line("c")], v=3)).encode(),
+        json.dumps([new()]).encode(),
+        json.dumps(numbered([line("x" * 16_000) for _ in range(2)], **{"class": "\ud800"})).encode(),
+        json.dumps({"v": 2, "class": "lifecycle", "events": [new(batch_id="b3")]}).encode(),
+    ]
+    taken = door().take_bundle(b"\n".join(documents))
+    assert [one.code if isinstance(one, Refused) else one.producer for one in taken] == [
+        ("p1", "log_lines"), "malformed", ("p2", "log_lines"), "newer_version", "malformed", "malformed", None,
+    ]  # fmt: skip
+    assert [[result.status for result in one.results] for one in taken if isinstance(one, Taken)] == [
+        ["accepted"], ["accepted", "rejected"], ["accepted"],
+    ]  # fmt: skip
+    (message,) = sent(*documents)
+    assert message.subject == bundle_subject("main", "ann")
+    assert message.n_events == 4
+    first, second, third = documents_of(message.payload)
+    assert [first, second] == [documents[0], documents[2].strip()]
+    assert json.loads(third)["events"][0]["batch_id"] == "b3"
+
+
+def test_a_bundle_of_one_run_stays_on_its_partition():
+    (message,) = sent(*[json.dumps(numbered([line("a")], first_seq=n)).encode() for n in range(3)])
+    assert message.subject == event_subject("main", "ann", "b1")
+    assert len(documents_of(message.payload)) == 3
+
+
+def test_what_documents_grow_to_is_as_many_messages_as_the_limits_ask_for():
+    """Of foreign senders, whose documents are taken apart: each event by the batch that it is about."""
+    events = [new(batch_id=f"b{n}") for n in range(700)]
+    documents = [json.dumps({"v": 2, "class": "lifecycle", "events": events[n : n + 350]}).encode() for n in (0, 350)]
+    messages = sent(*documents)
+    assert [len(documents_of(message.payload)) for message in messages] == [256, 256, 188]
+    large = [json.dumps({"v": 2, "class": "log_lines", "events": [line("x" * 12_000)]}).encode() for _ in range(21)]
+    assert len(b"\n".join(large)) < MAX_MESSAGE_BYTES
+    (fitting,) = sent(*large)
+    assert len(fitting.payload) <= MAX_MESSAGE_BYTES
+    parts = [
+        message
+        for _ in range(3)
+        for one in door().take_bundle(b"\n".join(large))
+        if isinstance(one, Taken)
+        for message in one.messages
+    ]
+    split = joined(parts, "main", "ann")
+    assert [document for message in split for document in documents_of(message.payload)] == [m.payload for m in parts]
+    assert all(len(message.payload) <= MAX_MESSAGE_BYTES for message in split)
+    assert len(split) == 3
+
+
+def test_a_bundle_over_its_limits_is_refused_whole():
+    document = json.dumps(numbered([line("a")])).encode()
+    assert len(door().take_bundle(b"\n \r\n".join([document] * MAX_DOCUMENTS_PER_BUNDLE))) == MAX_DOCUMENTS_PER_BUNDLE
+    with pytest.raises(TooLarge):
+        door().take_bundle(b"\n".join([document] * (MAX_DOCUMENTS_PER_BUNDLE + 1)))
+    with pytest.raises(TooLarge):
+        door().take_bundle(b"\n".join([json.dumps(numbered([line("x" * 16_000)])).encode()] * 17))
+    for empty in (b"", b"\n", b" \r\n\t"):
+        with pytest.raises(Malformed):
+            door().take_bundle(empty)

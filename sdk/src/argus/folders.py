@@ -1,7 +1,7 @@
 """The folder of a producer: it appears whole and locked, and is used again for the next one.
 
-A new directory costs the file system a hundred times more than a new name for an old one, so a process that makes many short
-runs keeps some, emptied, hidden and locked, and removes them at its end.
+A new directory costs the file system a hundred times more than a new name for an old one, and a new file ten times more than
+an old one, so a process that makes many short runs keeps some, emptied, hidden and locked, and removes them at its end.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import contextlib
 import fcntl
 import os
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
-from argus.files import most_open, write_over
+from argus.files import begin_again, most_open, write_over
 
-MAX_SPARE = 32
+MAX_SPARE = 256
 LOCK = "lock"
 """Held by flock while somebody works on the folder."""
 META = "meta.json"
@@ -42,17 +43,22 @@ def make(root: Path, name: str, meta: bytes) -> int:
     return lock_fd
 
 
-def give_back(root: Path, name: str, lock_fd: int) -> None:
-    """`root/name`, whose producer needs nothing of it any more, is gone; the descriptor is not the caller's any more."""
+def give_back(root: Path, name: str, lock_fd: int, used_again: Collection[str], mark: bytes) -> None:
+    """`root/name`, whose producer needs nothing of it any more, is gone; the descriptor is not the caller's any more.
+
+    used_again: files that the next producer may find, with nothing but `mark` in them.
+    """
     folder, hidden = f"{root}/{name}", f"{root}/.{name}.new"
     try:
         os.rename(folder, hidden)  # noqa: PTH104  first of all: nobody may adopt half of it
         for file in os.listdir(hidden):  # noqa: PTH208
-            if file not in (LOCK, META):
+            if file in used_again:
+                begin_again(f"{hidden}/{file}", mark)
+            elif file not in (LOCK, META):
                 os.unlink(f"{hidden}/{file}")  # noqa: PTH108
         with _gate:
             spares = _spares.setdefault(root, [])
-            if len(spares) < min(MAX_SPARE, most_open() // 32):
+            if len(spares) < min(MAX_SPARE, most_open() // 16):
                 spares.append((hidden, lock_fd))
                 return
         _remove(hidden, lock_fd)

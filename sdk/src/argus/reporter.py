@@ -18,8 +18,6 @@ from argus.trouble import warn
 
 Found = TypeVar("Found")
 
-_BATCH_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-
 
 def init(
     project: str | None = None,
@@ -104,10 +102,12 @@ def _kindly(what: str, find: Callable[[], Found]) -> Found | None:
 
 def _batch_id(given: str | None, project: str | None) -> str:
     if given is not None:
-        if _BATCH_ID.fullmatch(str(given)):
-            return str(given)
-        fitting = re.sub(r"[^A-Za-z0-9._:\-]", "-", str(given))[:128] or "run"
-        warn("batch_id", f"batch_id {given!r:.60} has characters that an id cannot have; {fitting!r} is used")
+        fitting = re.sub(r"[^A-Za-z0-9._:\-]", "-", str(given))[:128]
+        if fitting in ("", *values.NO_NAME_IN_AN_ADDRESS):
+            fitting = "run"
+        if fitting == str(given):
+            return fitting
+        warn("batch_id", f"batch_id {given!r:.60} is nothing that an id can be; {fitting!r} is used")
         return fitting
     head = re.sub(r"[^A-Za-z0-9]+", "-", project or "run").strip("-").lower()[:40] or "run"
     return f"{head}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(5).hex()}"

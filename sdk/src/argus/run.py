@@ -82,7 +82,7 @@ class Run:
         """
         wanted = values.name(job_id if job_id is not None else "main") or "main"
         chosen, number = wanted, 1
-        while chosen in self._job_ids:
+        while chosen in self._job_ids or chosen in values.NO_NAME_IN_AN_ADDRESS:
             number += 1
             chosen = f"{wanted[:240]}-{number}"
         self._job_ids.add(chosen)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
-from argus.spool import CLASSES, HEADER, MAX_FRAME_BYTES, SpoolClass
+from argus.spool import CLASSES, HEADER, MAX_FRAME_BYTES, USED_BEFORE, SpoolClass
 
 _NAME = re.compile(r"(lifecycle|metrics|snapshots|log_lines)\.(\d{16})\.seg")
 _READ_BYTES = 320 * 1024
@@ -55,7 +55,7 @@ class FileSegment:
         """The seq of the first, and at most `limit` whole events behind `read_at`. A damaged one ends the list early."""
         events: list[bytes] = []
         data = self.read(self.read_at, _READ_BYTES)
-        at, end, first, torn = 0, len(data), self.next_seq, 0
+        at, end, first, torn = self._first_frame(data), len(data), self.next_seq, 0
         while len(events) < limit and end - at >= _HEADER_BYTES:
             length, checksum = _unpack(data, at)
             start = at + _HEADER_BYTES
@@ -74,6 +74,10 @@ class FileSegment:
         self.next_seq = first + torn + len(events)
         self.read_at += at
         return first + torn, events
+
+    def _first_frame(self, data: bytes) -> int:
+        """Where frames begin in `data`, which was read at `read_at`."""
+        return len(USED_BEFORE) if self.read_at == 0 and data.startswith(USED_BEFORE) else 0
 
     def reread(self) -> FileSegment:
         """The same file at the same place, to look ahead; close it."""
@@ -95,7 +99,7 @@ class FileSegment:
         """`next_seq` counts every frame that the file has now, damaged ones too: they have a number as well."""
         while True:
             data = self.read(self.read_at, _READ_BYTES)
-            at, end = 0, len(data)
+            at, end = self._first_frame(data), len(data)
             while end - at >= _HEADER_BYTES:
                 length, _ = _unpack(data, at)
                 stop = at + _HEADER_BYTES + length

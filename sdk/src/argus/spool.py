@@ -2,7 +2,7 @@
 
 A folder holds `meta.json`, `lock` (held by flock while somebody works on it) and, per retention class, segments
 `<class>.<first seq, 16 digits>.seg`. A segment is a row of frames: length (u32), crc32 (u32), the event as JSON without
-its `event_id`. The seq of an event is the first seq of its segment plus its place in it, so nothing that a signal may
+its `event_id`; in front of them stands a mark where the file was another producer's before. The seq of an event is the first seq of its segment plus its place in it, so nothing that a signal may
 interrupt has to be counted while writing. Segments are rolled, trimmed and dropped by the sender's thread alone.
 """
 
@@ -33,6 +33,8 @@ DROPPABLE: tuple[SpoolClass, ...] = ("log_lines", "snapshots")
 
 HEADER = struct.Struct("<II")
 MAX_FRAME_BYTES = 64 * 1024
+USED_BEFORE = b"argus 1\n"
+"""At the beginning of a segment whose file is used again. No frame begins so: it would be larger than one may be."""
 DROPPABLE_MEMORY_BYTES = 8 * 1024 * 1024
 KEPT_MEMORY_BYTES = 128 * 1024 * 1024
 """Without a usable disk this much is kept per class in memory."""
@@ -49,6 +51,9 @@ def frame(payload: bytes) -> bytes:
 
 def segment_path(folder: Path, name: str, first_seq: int) -> Path:
     return folder / f"{name}.{first_seq:016d}.seg"
+
+
+_FIRST_SEGMENTS = {segment_path(Path(), name, 0).name for name in CLASSES}
 
 
 class Lane:
@@ -205,7 +210,7 @@ class Spool:
             lane.close()
         if self.lock_fd != _NO_FILE:
             fd, self.lock_fd = self.lock_fd, _NO_FILE
-            folders.give_back(self.root, self.producer_id, fd)
+            folders.give_back(self.root, self.producer_id, fd, _FIRST_SEGMENTS, USED_BEFORE)
 
     def forget_after_fork(self) -> None:
         """In the child: the parent's descriptors are closed here, its folder is untouched, no lock is inherited."""

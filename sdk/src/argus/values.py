@@ -137,6 +137,10 @@ def tail(value: str, limit: int) -> str:
     return out if len(out) <= limit else "[cut]… " + out[-(limit - 8) :]
 
 
+NO_NAME_IN_AN_ADDRESS = (".", "..")
+"""Browsers take these for steps in a path, also where they are encoded: nobody could open a page of this name."""
+
+
 def name(value: Any, limit: int = MAX_KEY) -> str:
     """One printable line of 1 to `limit` characters."""
     out = "".join(char if char.isprintable() else " " for char in text(value)).strip()

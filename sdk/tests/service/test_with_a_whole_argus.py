@@ -148,6 +148,39 @@ def test_a_key_that_was_copied_badly_is_not_printed_and_still_fits(
     assert scripts.producers() == []
 
 
+def test_many_short_runs_travel_together_over_https(stack: LocalStack, scripts: Any) -> None:
+    word = uuid4().hex[:8]
+    code, out, err = scripts.run(
+        f"""
+import functools, httpx
+asked = []
+httpx.Client = functools.partial(httpx.Client, event_hooks={{"request": [lambda request: asked.append(request.method)]}})
+for n in range(400):
+    with argus.init(project="sdk", batch_id=f"short-{word}-{{n}}", resource_interval_s=0) as run, run.job("a") as job:
+        job.epoch(0, loss=float(n))
+print(argus.flush(100), asked.count("POST"))
+""",
+        ARGUS_URL=stack.url,
+        ARGUS_TOKEN=stack.credentials.token,
+    )
+    assert (code, scripts.complaints(err)) == (0, [])
+    flushed, n_posts = out.split()
+    assert flushed == "True"
+    assert int(n_posts) < 400, "of 800 messages"
+    assert scripts.producers() == []
+    with stack.database() as database:
+        rows = database.execute(
+            "SELECT batch_id, class, sum(n_events) FROM log.record_batches WHERE starts_with(batch_id, %s) GROUP BY 1, 2",
+            [f"short-{word}-"],
+        ).fetchall()
+        letters = database.execute(
+            "SELECT count(*) FROM log.dead_letters WHERE position(%s in raw) > 0", [word.encode()]
+        )
+        assert letters.fetchall() == [(0,)]
+    assert len(rows) == 800
+    assert {(name, n_events) for _, name, n_events in rows} == {("lifecycle", 5), ("metrics", 1)}
+
+
 def test_login_keeps_the_key_for_its_owner_and_scripts_find_it(stack: LocalStack, scripts: Any, until: Any) -> None:
     done = scripts.command("login", stack.url, "--token", stack.credentials.token)
     assert done.returncode == 0, done.stderr
@@ -188,7 +221,7 @@ def test_the_command_shows_what_was_said(stack: LocalStack, scripts: Any, until:
     assert [line["line"] for line in followed].count("careful") == 1
     missing = scripts.command("show", "no-such-run", **environment)
     assert missing.returncode == 1
-    assert "404" in missing.stderr
+    assert "`argus runs` shows the ids of runs" in missing.stderr
 
 
 def test_following_a_log_tells_late_lines_too(stack: LocalStack, scripts: Any, until: Any) -> None:

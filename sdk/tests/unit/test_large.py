@@ -69,3 +69,15 @@ def test_a_large_fact_that_json_cannot_say_at_first_is_cut_too(run: argus.Run, t
     with run:
         run.say("batch_heartbeat", None, {"odd": {1, 2}, **{f"k{number}": "x" * 4000 for number in range(40)}})
     assert set(left_in_the_spool(tmp_path / "spool")) >= {"batch_start", "batch_heartbeat", "batch_done"}
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_id_is_a_step_in_a_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser makes `/jobs/b/` of `/jobs/b/.`: nobody could open its page."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    run = argus.init(batch_id=name, spool_dir=tmp_path / "spool", resource_interval_s=0)
+    with run, run.job(name) as first, run.job(name) as second:
+        pass
+    assert (run.batch_id, first.id, second.id) == ("run", f"{name}-2", f"{name}-3")
+    started = left_in_the_spool(tmp_path / "spool")["job_start"]
+    assert [event["data"]["name"] for event in started] == [name, name]

@@ -18,7 +18,8 @@ from argus.console import LineMaker
 from argus.gpus import Device, visible_gpus
 from argus.outcome import outcome_of
 from argus.settings import Settings
-from argus.transport.nats import bundles
+from argus.transport.bundles import BETWEEN_DOCUMENTS, MAX_DOCUMENTS, bundles
+from argus_contracts import envelope
 from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE, MAX_MESSAGE_BYTES
 
 DEVICES = [
@@ -314,6 +315,7 @@ def test_secrets_in_odd_places_are_found_all_the_same() -> None:
 
 
 def test_bundles_keep_order_and_bounds() -> None:
+    assert (MAX_DOCUMENTS, BETWEEN_DOCUMENTS) == (MAX_DOCUMENTS_PER_BUNDLE, envelope.BETWEEN_DOCUMENTS)
     small = [(f"run-{n}", b"x" * 1000) for n in range(1000)]
     large = [("big", b"y" * 200_000) for _ in range(3)]
     packed = list(bundles([*small, *large]))

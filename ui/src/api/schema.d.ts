@@ -261,6 +261,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/events/bundle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post Bundle
+         * @description Many EventMessages at once, of any runs, each dealt with as if it had been posted alone to `/api/events/batch`.
+         *
+         *     200: all that are `accepted` are durable, and what is refused takes nothing else with it.
+         */
+        post: operations["post_bundle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/facets": {
         parameters: {
             query?: never;
@@ -357,6 +379,26 @@ export interface paths {
          * @description How far the log and the read models are.
          */
         get: operations["get_position"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/producers/stored": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Stored Of Many
+         * @description The same of many producers at once; who is unknown, or not the caller's, is left out.
+         */
+        get: operations["get_stored_of_many"];
         put?: never;
         post?: never;
         delete?: never;
@@ -614,6 +656,13 @@ export interface components {
             /** Position */
             position: number;
         };
+        /** BundleAnswer */
+        BundleAnswer: {
+            /** Documents */
+            documents: components["schemas"]["DocumentAnswer"][];
+            /** Stored */
+            stored: components["schemas"]["Stored"][];
+        };
         /** CreatedKey */
         CreatedKey: {
             /**
@@ -655,6 +704,29 @@ export interface components {
             username: string;
             /** Workspaces */
             workspaces: components["schemas"]["Membership"][];
+        };
+        /**
+         * DocumentAnswer
+         * @description What became of one document of a bundle: what it would have been answered alone.
+         */
+        DocumentAnswer: {
+            /**
+             * Accepted
+             * @default 0
+             */
+            accepted: number;
+            /** Refused */
+            refused?: string | null;
+            /**
+             * Rejected
+             * @default 0
+             */
+            rejected: number;
+            /**
+             * Results
+             * @default []
+             */
+            results: components["schemas"]["EventResult"][];
         };
         /**
          * Environment
@@ -2421,6 +2493,63 @@ export interface operations {
             };
         };
     };
+    post_bundle: {
+        parameters: {
+            query?: {
+                /** @description For people who are in several workspaces */
+                workspace?: string | null;
+            };
+            header?: {
+                "X-Argus-Workspace"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BundleAnswer"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     get_facets: {
         parameters: {
             query?: {
@@ -2687,6 +2816,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Positions"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_stored_of_many: {
+        parameters: {
+            query: {
+                /** @description One after the other, with commas between them */
+                ids: string[];
+                /** @description For people who are in several workspaces */
+                workspace?: string | null;
+            };
+            header?: {
+                "X-Argus-Workspace"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stored"][];
                 };
             };
             /** @description Not signed in */

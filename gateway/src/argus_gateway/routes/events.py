@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request
 
 from argus_contracts.envelope import Stored
+from argus_contracts.errors import Refused
+from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE, ProducerId
 from argus_gateway.auth import SignedIn
-from argus_gateway.bodies import BatchAnswer, EventAnswer
+from argus_gateway.bodies import BatchAnswer, BundleAnswer, DocumentAnswer, EventAnswer
 from argus_gateway.parts import AllParts
-from argus_gateway.posted import Door
-from argus_gateway.request_body import read_events
-from argus_gateway.routes.answers import PROBLEMS
+from argus_gateway.posted import Door, Taken, in_words, joined
+from argus_gateway.request_body import NDJSON, read_bundle, read_events
+from argus_gateway.routes.answers import PROBLEMS, Split
 from argus_gateway.workspace_choice import workspace_for
 
 router = APIRouter(prefix="/api", tags=["events"], responses=PROBLEMS)
@@ -34,8 +36,14 @@ _MANY = {
 }
 
 
-def _takes(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+_BUNDLE = {
+    "type": "string",
+    "description": f"EventMessages, each in a line of its own: at most {MAX_DOCUMENTS_PER_BUNDLE} and 256 KiB",
+}
+
+
+def _takes(schema: dict[str, Any], as_type: str = "application/json") -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {as_type: {"schema": schema}}}}
 
 
 Workspace = Annotated[str | None, Query(max_length=64, description="For people who are in several workspaces")]
@@ -85,6 +93,53 @@ async def post_events(
     return BatchAnswer(
         accepted=n_accepted, rejected=len(taken.results) - n_accepted, results=taken.results, stored=stored
     )
+
+
+@router.post("/events/bundle", openapi_extra=_takes(_BUNDLE, NDJSON))
+async def post_bundle(
+    request: Request, caller: SignedIn, parts: AllParts, workspace: Workspace = None, header: WorkspaceHeader = None
+) -> BundleAnswer:
+    """Many EventMessages at once, of any runs, each dealt with as if it had been posted alone to `/api/events/batch`.
+
+    200: all that are `accepted` are durable, and what is refused takes nothing else with it.
+    """
+    body = await read_bundle(request, caller)
+    chosen = workspace_for(caller, workspace or header)
+    taken = Door(chosen, caller.user).take_bundle(body)
+    good = [one for one in taken if isinstance(one, Taken)]
+    await parts.publisher.publish(joined([message for one in good for message in one.messages], chosen, caller.user))
+    answers = [_document_answer(one) for one in taken]
+    parts.metrics.events.labels("message", "accepted").inc(sum(answer.accepted for answer in answers))
+    parts.metrics.events.labels("message", "rejected").inc(sum(answer.rejected for answer in answers))
+    producers = dict.fromkeys(one.producer for one in good if one.producer is not None)
+    marks = (parts.watermarks.one((chosen, caller.user, *producer)) for producer in producers)
+    return BundleAnswer(documents=answers, stored=[mark for mark in marks if mark is not None])
+
+
+def _document_answer(taken: Taken | Refused) -> DocumentAnswer:
+    if isinstance(taken, Refused):
+        return DocumentAnswer(refused=in_words(taken))
+    rejected = [result for result in taken.results if result.status == "rejected"]
+    return DocumentAnswer(accepted=len(taken.results) - len(rejected), rejected=len(rejected), results=rejected)
+
+
+@router.get("/producers/stored")
+async def get_stored_of_many(
+    ids: Annotated[
+        list[ProducerId],
+        Split,
+        Query(min_length=1, max_length=200, description="One after the other, with commas between them"),
+    ],
+    caller: SignedIn,
+    parts: AllParts,
+    workspace: Workspace = None,
+    header: WorkspaceHeader = None,
+) -> list[Stored]:
+    """The same of many producers at once; who is unknown, or not the caller's, is left out."""
+    chosen = workspace_for(caller, workspace or header)
+    return [
+        mark for producer_id in dict.fromkeys(ids) for mark in parts.watermarks.of(chosen, caller.user, producer_id)
+    ]
 
 
 @router.get("/producers/{producer_id}/stored")

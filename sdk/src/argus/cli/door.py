@@ -34,6 +34,8 @@ class Door:
             raise click.ClickException(f"cannot reach {self.url}: {error or type(error).__name__}") from None
         if answer.status_code == 401:
             raise click.ClickException(f"{self.url} does not accept this key; run `argus login {self.url}`")
+        if answer.status_code == 404:
+            raise click.ClickException(f"{self.url}: {detail(answer)}; `argus runs` shows the ids of runs")
         if answer.status_code != 200:
             raise click.ClickException(f"{self.url} answered {answer.status_code}: {detail(answer)}")
         try:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, cast
 
 import orjson
@@ -21,31 +20,13 @@ from nats.errors import NoRespondersError
 
 from argus.settings import Settings
 from argus.transport.base import BackOff, Fate, Watermark, watermark
+from argus.transport.bundles import bundles, joined
 from argus.trouble import warn
-from argus_contracts.envelope import BETWEEN_DOCUMENTS
 from argus_contracts.errors import WrongSubject
-from argus_contracts.quantities import MAX_DOCUMENTS_PER_BUNDLE
 from argus_contracts.subjects import bundle_subject, event_subject, stored_subject, untoken
 
 ACK_TIMEOUT_S = 5.0
-BUNDLE_BYTES = 240 * 1024
-"""Small messages travel together, in bundles of so many bytes at most: the broker writes each to its disk before it answers,
-which takes as long for a large one."""
 _abandoned: list[NatsTransport] = []
-
-
-def bundles(messages: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    """`messages` (batch_id, body) in the same order, as few bundles as their bounds allow."""
-    bundle: list[tuple[str, bytes]] = []
-    size = 0
-    for message in messages:
-        if bundle and (size + len(message[1]) > BUNDLE_BYTES or len(bundle) >= MAX_DOCUMENTS_PER_BUNDLE):
-            yield bundle
-            bundle, size = [], 0
-        bundle.append(message)
-        size += len(message[1]) + 1
-    if bundle:
-        yield bundle
 
 
 class NatsTransport:
@@ -195,9 +176,7 @@ class NatsTransport:
         else:
             subject = bundle_subject(self.workspace, self.user)
         try:
-            reply = await client.request(
-                subject, BETWEEN_DOCUMENTS.join([body for _, body in bundle]), timeout=ACK_TIMEOUT_S
-            )
+            reply = await client.request(subject, joined(bundle), timeout=ACK_TIMEOUT_S)
             answer = orjson.loads(reply.data)
         except NoRespondersError:
             warn("stream", f"{self._settings.shown_url} has no stream for events yet; they are sent later")

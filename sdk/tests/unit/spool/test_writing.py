@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,16 @@ def test_two_threads_and_the_roll_lose_and_double_nothing(producer: Spooled, mon
 
 def test_a_folder_that_is_used_again_says_whose_it_is_now(tmp_path: Path) -> None:
     """Also where what it said before was longer; and nothing of what was in it is left."""
-    folders.give_back(tmp_path, "a", folders.make(tmp_path, "a", orjson.dumps({"batch_id": "long" * 300})))
+    give_back = partial(folders.give_back, tmp_path, used_again=["lifecycle.0000000000000000.seg"], mark=b"mark")
+    give_back("a", folders.make(tmp_path, "a", orjson.dumps({"batch_id": "long" * 300})))
     lock_fd = folders.make(tmp_path, "b", orjson.dumps({"batch_id": "b"}))
     assert orjson.loads((tmp_path / "b" / "meta.json").read_bytes()) == {"batch_id": "b"}
     assert names(tmp_path) == ["b"]
-    (tmp_path / "b" / "lifecycle.0000000000000000.seg").write_bytes(b"x")
-    folders.give_back(tmp_path, "b", lock_fd)
-    assert names(tmp_path / ".b.new") == ["lock", "meta.json"]
+    (tmp_path / "b" / "lifecycle.0000000000000000.seg").write_bytes(b"what was said")
+    (tmp_path / "b" / "metrics.0000000000000123.seg").write_bytes(b"x")
+    give_back("b", lock_fd)
+    assert names(tmp_path / ".b.new") == ["lifecycle.0000000000000000.seg", "lock", "meta.json"]
+    assert (tmp_path / ".b.new" / "lifecycle.0000000000000000.seg").read_bytes() == b"mark"
     folders.remove_spares()
     assert names(tmp_path) == []
 

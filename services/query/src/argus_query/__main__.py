@@ -37,7 +37,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return uvloop.run(app.answer(settings))
     # A fold makes many objects and frees them all: the collector finds nothing in them.
     gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    gc.set_threshold(500_000, 20, 100)
     if arguments.command == "project":
         return uvloop.run(app.project(settings, arguments.until_stdin_closes))
     if arguments.command == "check":

@@ -60,7 +60,15 @@ def moment_of(microseconds: int) -> datetime:
 @lru_cache(maxsize=4_096)
 def iso(microseconds: int | None) -> str | None:
     """UTC text with microseconds, for jsonb and timestamptz columns. Rows of one run and its jobs share many times."""
-    return None if microseconds is None else moment_of(microseconds).isoformat()
+    if microseconds is None:
+        return None
+    second, fraction = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}.{fraction:06d}+00:00" if fraction else f"{_second(second)}+00:00"
+
+
+@lru_cache(maxsize=256)
+def _second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat().removesuffix("+00:00")
 
 
 def rank(attempt: int, at: int, event_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -36,10 +36,16 @@ class Folder:
             cursor, self.generation = await _position(connection, "select_position")
         return cursor
 
-    async def fold(self, connection: AsyncConnection[Any], start: Cursor, chunk: Chunk) -> None:
+    async def fold(
+        self,
+        connection: AsyncConnection[Any],
+        start: Cursor,
+        chunk: Chunk,
+        when_sent: Callable[[], None] | None = None,
+    ) -> None:
         """The live tables tell of `chunk` too, and stand at its end.
 
-        start: where the caller believes them to be. Errors: `PositionMoved` where they are elsewhere, and passing
+        start: where the caller believes them to be. when_sent: called when the fold only waits for PostgreSQL. Errors: `PositionMoved` where they are elsewhere, and passing
         trouble of the database; both leave everything as it was. An event that a read model cannot take is written to
         `projection_failures` and folded into the others.
         """
@@ -47,8 +53,7 @@ class Folder:
         try:
             async with connection.transaction():
                 await self._lock(connection, start)
-                for model in self.models:
-                    failures += await fold_all_but_failures(connection, model, chunk.records)
+                failures += await fold_all_but_failures(connection, self.models, chunk.records, when_sent)
                 for failure in failures:
                     await connection.execute(_SQL["insert_failure"], failure.row())
                 for day, first_position in chunk.first_days.items():

@@ -11,14 +11,16 @@ import orjson
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from argus_contracts.subjects import live_subject
+from argus_contracts.subjects import LIVE_OF_MANY, live_subject
 from argus_query.settings import Settings
 
+MANY = 32
+_MOST_IN_ONE = 1_000
 _log = logging.getLogger(__name__)
 
 
 class Hints:
-    """Publishes on `argus.live.<batch token>`. Never fails, never waits for the broker."""
+    """Publishes on `argus.live.<batch token>`, or for many at once on `LIVE_OF_MANY`. Never fails, never waits for the broker."""
 
     def __init__(self) -> None:
         self._client: Client | None = None
@@ -52,6 +54,11 @@ class Hints:
         if client is None or not client.is_connected:
             return
         with contextlib.suppress(NatsError, OSError):
+            if len(last_positions) > MANY:  # a message each would cost as much as a third of the fold
+                batch_ids = list(last_positions)
+                for start in range(0, len(batch_ids), _MOST_IN_ONE):
+                    await client.publish(LIVE_OF_MANY, orjson.dumps(batch_ids[start : start + _MOST_IN_ONE]))
+                return
             for batch_id, position in last_positions.items():
                 hint = orjson.dumps({"batch_id": batch_id, "position": position})
                 await client.publish(live_subject(batch_id), hint)

@@ -6,10 +6,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg import AsyncConnection
+from psycopg.errors import PipelineAborted
 
 from argus_query.database import is_passing
 from argus_query.read_model import ReadModel, Record
@@ -33,16 +34,52 @@ class Failure:
 
 
 async def fold_all_but_failures(
-    connection: AsyncConnection[Any], model: ReadModel, records: Sequence[Record]
+    connection: AsyncConnection[Any],
+    models: Sequence[ReadModel],
+    records: Sequence[Record],
+    when_sent: Callable[[], None] | None = None,
 ) -> list[Failure]:
-    """The tables of `model` tell of `records` too, but for the events that are answered. Call in a transaction.
+    """The tables of `models` tell of `records` too, but for the events that are answered. Call in a transaction.
 
-    What fails is halved until the event is found. Passing trouble of the database is raised.
+    Statements are sent without waiting for the answer to the one before, so PostgreSQL works on the rows of one read
+    model while those of the next are made; when_sent: called when only PostgreSQL still has something to do. Where
+    anything fails, all is taken back, and done one after the other. Passing trouble of the database is raised.
     """
     if not records:
         return []
     try:
+        async with connection.transaction(), connection.pipeline():
+            for model in models:  # first of all, because whoever reads waits for all that was sent before
+                await model.load(connection, records)
+            for model in models:
+                await fold_into(connection, model, records)
+            if when_sent is not None:
+                when_sent()
+    except Exception as error:
+        for model in models:
+            model.forget()
+        # Which statement failed, and why, is then better asked one by one.
+        if is_passing(error) and not isinstance(error, PipelineAborted):
+            raise
+        _log.warning("looking for the read model that cannot take something: %r", error)
+    else:
+        return []
+    failures: list[Failure] = []
+    for model in models:
+        failures += await _fold_alone(connection, model, records)
+    return failures
+
+
+async def fold_into(connection: AsyncConnection[Any], model: ReadModel, records: Sequence[Record]) -> None:
+    """`model` was told of `records`, and its statements are on their way."""
+    await model.fold(connection, records)
+
+
+async def _fold_alone(connection: AsyncConnection[Any], model: ReadModel, records: Sequence[Record]) -> list[Failure]:
+    """As `fold_all_but_failures`. What fails is halved until the event is found."""
+    try:
         async with connection.transaction():
+            await model.load(connection, records)
             await model.fold(connection, records)
     except Exception as error:
         model.forget()
@@ -53,10 +90,7 @@ async def fold_all_but_failures(
             return [_failure(model, records[0])]
         _log.warning("read model %s: looking for the event that it cannot take", model.name)
         first, second = halves
-        return [
-            *await fold_all_but_failures(connection, model, first),
-            *await fold_all_but_failures(connection, model, second),
-        ]
+        return [*await _fold_alone(connection, model, first), *await _fold_alone(connection, model, second)]
     return []
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from argus_contracts.registry import FACTS_OF_ARGUS
 
@@ -34,8 +34,7 @@ TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "aborted", "cached"
 OPEN: frozenset[str] = frozenset({"queued", "running"})
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One lifecycle event. `at`: occurred_at in microseconds; `data` only of ends."""
 
     event_id: str
@@ -43,14 +42,14 @@ class Fact:
     attempt: int
     at: int
     position: int
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any]
 
     @property
     def order(self) -> tuple[int, str]:
         return (self.at, self.event_id)
 
     def to_json(self) -> list[Any]:
-        return [self.event_id, self.kind, self.attempt, self.at, self.position, self.data]
+        return list(self)
 
 
 @dataclass(slots=True)
@@ -141,8 +140,7 @@ class Lifecycle:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class JobView:
+class JobView(NamedTuple):
     """The status of a job with its batch in sight. `end`: the fact that ended it, of the job or of the batch."""
 
     status: Base

@@ -29,6 +29,9 @@ SILENT_SECONDS = 20.0
 """Longer than any fold. A database that says nothing for so long is asked anew, on other connections."""
 LISTEN_SECONDS = 30.0
 SPEAK_SECONDS = 5.0
+_NEED_NOT_WAIT_FOR_THE_DISK = "SET synchronous_commit = off"
+"""Where PostgreSQL falls, the last commits may be gone: the position with the rows, so what they said is folded again. Only
+for this connection: the log itself is on disk before anybody is told."""
 _END_WHEN_SILENT = """
 SET idle_session_timeout = '20s';
 SET idle_in_transaction_session_timeout = '20s';
@@ -80,6 +83,7 @@ class Projector:
             await make_bookkeeping(writer)
             await rebuild_outdated(self._url, self._folder.models)
             await writer.execute(_END_WHEN_SILENT)
+            await writer.execute(_NEED_NOT_WAIT_FOR_THE_DISK)
             reader = await connect(self._url, "argus-query log reader")
             stack.push_async_callback(reader.close)
             listener = asyncio.create_task(self._listen())
@@ -87,11 +91,17 @@ class Projector:
             await self._follow(writer, reader)
 
     async def _follow(self, writer: AsyncConnection[Any], reader: AsyncConnection[Any]) -> None:
-        """While one chunk is folded, the next one is read."""
+        """While PostgreSQL works on one chunk, the next one is read."""
         cursor = await self._folder.start(writer)
         _log.info("projecting from position %d", cursor.position)
         ahead: asyncio.Task[Chunk] | None = None
         tidy = False
+
+        def read_on() -> None:
+            nonlocal ahead
+            if chunk.more:
+                ahead = asyncio.create_task(self._read(reader, chunk.end))
+
         try:
             while True:
                 self._woken.clear()
@@ -101,10 +111,8 @@ class Projector:
                     if chunk.end.position == cursor.position:
                         tidy = await self._rest(writer, cursor, tidy)
                         continue
-                    if chunk.more:
-                        ahead = asyncio.create_task(self._read(reader, chunk.end))
                     with answered_within(SILENT_SECONDS, writer):
-                        await self._folder.fold(writer, cursor, chunk)
+                        await self._folder.fold(writer, cursor, chunk, read_on)
                 except PositionMoved as moved:
                     _log.info("%s: reading on from there", moved)
                     if ahead is not None:

@@ -14,9 +14,9 @@ from argus_query.facts import all_micros
 from argus_query.shares import Share, shares_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One row of the log, decoded: events of one batch and one retention class from one sender.
+    """One row of the log, decoded: events of one batch and one retention class from one sender. Nobody changes it.
 
     events: as their sender stated them (the wire form as plain dicts; unknown fields kept). The position of `events[i]`
     in the log is `first_position + i`.
@@ -38,7 +38,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if len(self.times) != len(self.events):
-            object.__setattr__(self, "times", all_micros([event["occurred_at"] for event in self.events]))
+            self.times = all_micros([event["occurred_at"] for event in self.events])
 
     def shares(self) -> list[Share]:
         """The events, put together by kind, job and attempt. Made at the first call, for all read models."""
@@ -83,8 +83,16 @@ class ReadModel(Protocol):
         """The SQL that makes the tables, without schema names."""
         ...
 
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        """What the tables hold that `fold` must know for `records` is remembered."""
+        ...
+
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        """The tables now tell of `records` too. Records come in log order, thousands of events a call."""
+        """The tables now tell of `records` too. Records come in log order, thousands of events a call.
+
+        Called after `load` with the same. Mostly in a pipeline: a statement that fails may say so after the call, and
+        reading anything, or COPY, waits for (or is refused while) others are on their way.
+        """
         ...
 
     async def maintain(self, connection: AsyncConnection[Any]) -> bool:
@@ -104,5 +112,7 @@ def purged_batches(records: Sequence[Record]) -> list[str]:
     return sorted({
         record.batch_id
         for record in records
-        if record.retention_class == "lifecycle" and any(event["kind"] == "run_purged" for event in record.events)
+        if record.retention_class == "lifecycle"
+        for event in record.events
+        if event["kind"] == "run_purged"
     })  # fmt: skip

@@ -165,8 +165,7 @@ class _Shadow:
         chunk = await read_chunk(self.reader, cursor, _CHUNK_EVENTS, _CHUNK_BYTES, up_to=live)
         await use_schema(self.writer, self.schema)
         failures = list(chunk.broken)
-        for model in self.models:
-            failures += await fold_all_but_failures(self.writer, model, chunk.records)
+        failures += await fold_all_but_failures(self.writer, self.models, chunk.records)
         if chunk.end.position == cursor.position:  # what stood between is gone from the log
             return Cursor(live, cursor.day, cursor.received_at), failures
         return chunk.end, failures

@@ -333,3 +333,24 @@ async def test_no_answer_keeps_the_database_for_long_or_changes_it(database: Dat
             assert await (await connection.execute("SHOW transaction_read_only")).fetchone() == ("on",)
     finally:
         await pool.close()
+
+
+async def test_a_job_counts_once_where_it_runs_whatever_it_says_of_its_machine(
+    live: Any, log: Any, ask: Asker, event: Event
+) -> None:
+    now = datetime.now(UTC)
+    log.append([event("batch_start", "b1"), event("env_snapshot", "b1", host="h1")], received_at=now)
+    await live.project()
+    log.append([
+        event("job_start", "b1", "says nothing"), event("job_start", "b1", "is asked"),
+        event("resource_snapshot", "b1", "is asked", cpu_pct=7.0), event("job_start", "b1", "elsewhere", host="h2"),
+        event("batch_start", "b2"), event("job_start", "b2", "j"),
+    ], received_at=now + timedelta(minutes=1))  # fmt: skip
+    await live.project()
+    hosts = {host["host"]: host for host in (await ask("list_hosts"))["items"]}
+    assert {name: host["running_jobs"] for name, host in hosts.items()} == {"h1": 2, "h2": 1}
+    assert hosts["h1"]["cpu_pct"] == 7.0
+    seen = datetime.fromisoformat(hosts["h1"]["last_seen_at"])
+    assert seen == now + timedelta(minutes=1)
+    sources = await live.rows("SELECT batch_id, job_id FROM read.host_sources ORDER BY job_id")
+    assert sources == [("b1", ""), ("b1", "elsewhere"), ("b1", "is asked")]

@@ -101,18 +101,23 @@ async def test_every_golden_sample_folds(database: Database, log: Any, open_live
 
 
 class TakesNoThirteen:
-    """A read model with a bug: it cannot take an epoch 13."""
+    """A read model with a bug: it cannot take an epoch 13, and PostgreSQL says so when more has been sent."""
 
     name, version, tables = "buggy", 1, ("buggy",)
 
     def schema(self) -> str:
         return "CREATE TABLE buggy (epoch bigint)"
 
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        pass
+
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         for record in records:
             for event in record.events:
                 epoch = event["data"].get("epoch")
-                await connection.execute("INSERT INTO buggy VALUES (1 / (%s - 13) + %s)", [epoch, epoch])
+                await connection.execute(
+                    "INSERT INTO buggy SELECT 1 / (%s - 13) + %s FROM pg_sleep(0.01)", [epoch, epoch]
+                )
 
     async def maintain(self, connection: AsyncConnection[Any]) -> bool:
         return False
@@ -125,7 +130,7 @@ async def test_an_event_that_a_fold_cannot_take_is_kept_apart_and_the_rest_goes_
     database: Database, log: Any, open_live: Any, event: Event
 ) -> None:
     log.append([event("job_epoch", "b1", "j", at=i, epoch=i, metrics={"loss": 1.0}) for i in range(40)])
-    models = [*all_models(), TakesNoThirteen()]
+    models = [TakesNoThirteen(), *all_models()]
     async with open_live(database, models) as live:
         await live.writer.execute("CREATE TABLE read.buggy (epoch bigint)")
         await live.project()

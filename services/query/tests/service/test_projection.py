@@ -11,8 +11,9 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from argus_contracts.subjects import ask_subject
+from argus_contracts.subjects import LIVE_OF_MANY, ask_subject
 from argus_local.servers import NatsServer
+from argus_query.hints import MANY
 from argus_testkit import Database, ServiceProcess, eventually_async
 from argus_testkit.nats import nats_client, settled
 
@@ -115,6 +116,11 @@ async def test_listeners_are_told_which_runs_moved_and_operators_how_far_it_is(
             message = await hints.next_msg(timeout=2)
     assert message.subject == "argus.live.a=2Eb"
     assert orjson.loads(message.data)["batch_id"] == "a.b"
+    many = [f"m{n}" for n in range(MANY + 8)]
+    position = log.append([event("batch_start", batch_id) for batch_id in many])
+    while message.subject != LIVE_OF_MANY:
+        message = await hints.next_msg(timeout=60)
+    assert sorted(orjson.loads(message.data)) == sorted(many)
     await projected(nats, position)
     async with httpx.AsyncClient(timeout=60) as http:
         ready = (await http.get(f"{query.url}/readyz")).json()

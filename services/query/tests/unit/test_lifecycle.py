@@ -17,7 +17,7 @@ JOB_KINDS = ["job_submitted", "job_start", "job_done", "job_failed", "job_aborte
 def facts(*told: tuple[str, int] | tuple[str, int, int]) -> list[Fact]:
     """(kind, at[, attempt]) each."""
     return [
-        Fact(f"{index:04d}", one[0], one[2] if len(one) == 3 else 1, one[1], index)  # type: ignore[misc]
+        Fact(f"{index:04d}", one[0], one[2] if len(one) == 3 else 1, one[1], index, {})  # type: ignore[misc]
         for index, one in enumerate(told)
     ]
 

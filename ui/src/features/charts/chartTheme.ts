@@ -23,15 +23,16 @@ export function readChartTheme(): ChartTheme {
   }
 }
 
-const FIXED: Readonly<Record<string, number>> = { train_loss: 0, loss: 0, val_loss: 1, cpu_pct: 3, rss_bytes: 4, memory_used_bytes: 2 }
+/** A map: `constructor` is a name like any other. */
+const FIXED: ReadonlyMap<string, number> = new Map([['train_loss', 0], ['loss', 0], ['val_loss', 1], ['cpu_pct', 3], ['rss_bytes', 4], ['memory_used_bytes', 2]])
 
 /** Places in the palette: the same name has the same colour on every page, as long as two on one chart do not meet. */
 export function colorIndexes(keys: readonly string[], nColors: number): Map<string, number> {
   const taken = new Set<number>()
   const result = new Map<string, number>()
-  const ordered = [...keys].sort((a, b) => Number(b in FIXED) - Number(a in FIXED))
+  const ordered = [...keys].sort((a, b) => Number(FIXED.has(b)) - Number(FIXED.has(a)))
   for (const key of ordered) {
-    const home = FIXED[key] ?? 2 + (hash(key) % Math.max(1, nColors - 2))
+    const home = FIXED.get(key) ?? 2 + (hash(key) % Math.max(1, nColors - 2))
     let at = home % nColors
     for (let tries = 0; taken.has(at) && tries < nColors; tries += 1) at = (at + 1) % nColors
     taken.add(at)

@@ -108,6 +108,13 @@ describe('metricChartOption', () => {
     expect(drawn({ curves: signed, logScale: true, right: new Set(['reward']) })[1]?.data).toEqual(Float64Array.of(1, -3, 2, -2, 3, 0))
   })
 
+  it('draws on an axis of a length, however far apart the values are', () => {
+    const drawnAs = (value: number[]) => drawn({ curves: toCurves([series({ value })], [], ['train_loss'], all) })[0]?.data
+    const far = Number.MAX_VALUE / 8
+    expect(drawnAs([1e308, -1e308, 5])).toEqual(Float64Array.of(1, far, 2, -far, 3, 5))
+    expect(drawnAs([1e308, 1.1e308, 1.2e308])).toEqual(Float64Array.of(1, 1e308, 2, 1.1e308, 3, 1.2e308))
+  })
+
   it('keeps the raw line faint behind the smoothed one', () => {
     expect(drawn({ smoothing: 0.6 }).map((one) => one.id)).toEqual(['0:raw', '0:smooth'])
   })
@@ -146,6 +153,10 @@ describe('metricChartOption', () => {
     expect(option.yAxis).toHaveLength(2)
     expect(drawn({ right: new Set(['train_loss']) })[0]).toMatchObject({ yAxisIndex: 1 })
   })
+})
+
+it('a metric may be called like what every object has', () => {
+  expect([...colorIndexes(['constructor', 'toString', '__proto__'], 8).values()].filter((at) => !(at >= 0 && at < 8))).toEqual([])
 })
 
 it('a metric keeps its colour, and two on one chart never share one while there are enough', () => {

@@ -27,6 +27,9 @@ export interface MetricChart {
   right: ReadonlySet<string>
 }
 
+/** Where an axis of infinite length is cut off. */
+const FURTHEST = Number.MAX_VALUE / 8
+
 /** What of a value a scale can show. */
 type Drawable = (value: number | null) => number | null
 
@@ -43,7 +46,14 @@ export function metricChartOption(chart: MetricChart, theme: ChartTheme): Metric
     left: logScale && hasLogarithm(curves.filter((one) => !chart.right.has(one.key))),
     right: logScale && hasLogarithm(curves.filter((one) => chart.right.has(one.key))),
   }
-  const drawableOn = (side: 'left' | 'right'): Drawable => (value) => (value !== null && isLog[side] && value <= 0 ? null : value)
+  const isEndless = {
+    left: !hasLength(curves.filter((one) => !chart.right.has(one.key))),
+    right: !hasLength(curves.filter((one) => chart.right.has(one.key))),
+  }
+  const drawableOn = (side: 'left' | 'right'): Drawable => (value) => {
+    if (value === null || (isLog[side] && value <= 0)) return null
+    return isEndless[side] && !isLog[side] ? Math.min(FURTHEST, Math.max(-FURTHEST, value)) : value
+  }
   const yAxis = (side: 'left' | 'right'): object => ({
     type: isLog[side] ? 'log' : 'value',
     position: side,
@@ -70,6 +80,21 @@ export function metricChartOption(chart: MetricChart, theme: ChartTheme): Metric
     yAxis: hasRight ? [yAxis('left'), yAxis('right')] : [yAxis('left')],
     series: curves.flatMap((curve, i) => seriesOf(curve, i, chart, theme, drawableOn(chart.right.has(curve.key) ? 'right' : 'left'))),
   }
+}
+
+/** Whether a number holds the way from the lowest value to the highest: on an axis of infinite length nothing is drawn at all. */
+function hasLength(curves: readonly Curve[]): boolean {
+  let low = Infinity
+  let high = -Infinity
+  for (const curve of curves) {
+    for (const values of [curve.y, curve.min, curve.max]) {
+      for (const value of values) {
+        if (value !== null && value < low) low = value
+        if (value !== null && value > high) high = value
+      }
+    }
+  }
+  return high - low <= Number.MAX_VALUE / 2
 }
 
 /** A scale on which nothing could be drawn stays as it is. */

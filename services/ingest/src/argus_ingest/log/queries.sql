@@ -11,15 +11,15 @@ SELECT log.make_day(%(day)s)
 -- name: claim_batches
 -- The first claim stands.
 INSERT INTO log.batches (batch_id, workspace, user_name)
-SELECT * FROM unnest(%(batch_ids)s::text[], %(workspaces)s::text[], %(users)s::text[])
+SELECT * FROM unnest(%(batch_ids)b::text[], %(workspaces)b::text[], %(users)b::text[])
 ON CONFLICT (batch_id) DO NOTHING
 
 -- name: owners_of_batches
-SELECT batch_id, workspace, user_name FROM log.batches WHERE batch_id = ANY (%(batch_ids)s)
+SELECT batch_id, workspace, user_name FROM log.batches WHERE batch_id = ANY (%(batch_ids)b)
 
 -- name: received_of_producers
 SELECT p.workspace, p.user_name, p.producer_id, p.class, r.low, r.high
-FROM unnest(%(workspaces)s::text[], %(users)s::text[], %(producer_ids)s::text[], %(classes)s::text[]) AS k(w, u, p, c)
+FROM unnest(%(workspaces)b::text[], %(users)b::text[], %(producer_ids)b::text[], %(classes)b::text[]) AS k(w, u, p, c)
 JOIN log.producers p ON (p.workspace, p.user_name, p.producer_id, p.class) = (k.w, k.u, k.p, k.c)
 CROSS JOIN LATERAL (SELECT lower(x) AS low, upper(x) AS high FROM unnest(p.received) AS x) AS r
 ORDER BY 1, 2, 3, 4, 5

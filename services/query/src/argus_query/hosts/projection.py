@@ -32,27 +32,23 @@ _KINDS = frozenset({"batch_start", "env_snapshot", "job_start", "resource_snapsh
 
 @dataclass(slots=True)
 class Source:
-    """A batch (`job_id` '') or job. `seen`: Argus' clock in microseconds at its newest fact about a machine."""
+    """A batch (`job_id` '') or job. `seen`: Argus' clock in microseconds at its newest fact about a machine.
+
+    Without `fields` it has no row: most short runs never say where they are.
+    """
 
     workspace: str
     seen: int = 0
     fields: dict[str, Field] = field(default_factory=dict)
     changed: bool = True
 
-    def project(self, event: dict[str, Any], at: int, received: int) -> None:
-        kind, data = event["kind"], event.get("data") or {}
-        later = rank(attempt_of(event), at, event["event_id"])
-        earlier = first_rank(attempt_of(event), at, event["event_id"])
-        if kind == "resource_snapshot":
-            state_field(self.fields, "snapshot", later, data)
-            state_field(self.fields, "snapshot_host", later, data.get("host"))
-        elif kind == "env_snapshot":
-            state_field(self.fields, "env_host", earlier, data.get("host"))
-            state_field(self.fields, "gpus", earlier, data.get("gpus") or None)
-        elif kind == "job_start":
-            state_field(self.fields, "host", later, data.get("host"))
-        else:
-            state_field(self.fields, "start_host", later, older_environment(data.get("environment")).get("host"))
+    def project(self, event: dict[str, Any], said: dict[str, Any], at: int, received: int) -> None:
+        """said: by this event."""
+        if said:
+            ranked = first_rank if event["kind"] == "env_snapshot" else rank
+            event_rank = ranked(attempt_of(event), at, event["event_id"])
+            for name, value in said.items():
+                state_field(self.fields, name, event_rank, value)
         self.seen = max(self.seen, received)
         self.changed = True
 
@@ -68,7 +64,7 @@ class Hosts:
     """The read model of hosts."""
 
     name = "hosts"
-    version = 1
+    version = 2
     tables = ("host_sources",)
 
     def __init__(self) -> None:
@@ -77,26 +73,40 @@ class Hosts:
     def schema(self) -> str:
         return load_text(__package__ or "", "schema.sql")
 
-    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        telling = [record for record in records if record.retention_class in ("lifecycle", "snapshots")]
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         self._recent.trim()
-        await self._load(connection, telling)
+        missing = self._recent.missing({record.batch_id for record in _telling(records)})
+        if not missing:
+            return
+        for batch_id in missing:
+            self._recent.put(batch_id, {})
+        cursor = await connection.execute(_SQL["load_sources"], [missing])
+        async for batch_id, job_id, workspace, seen, fields in cursor:
+            self._sources(batch_id)[job_id] = Source(workspace, seen, fields, changed=False)
+
+    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         touched: dict[str, str | None] = {}
-        for record in telling:
+        for record in _telling(records):
+            received = micros_of(record.received_at)
             sources = self._sources(record.batch_id)
             for event, at in zip(record.events, record.times, strict=True):
-                if event["kind"] in _KINDS:
-                    if record.batch_id not in touched:
-                        touched[record.batch_id] = _host_of(sources)
-                    job_id = event.get("job_id") or ""
-                    source = sources.setdefault(job_id, Source(record.workspace))
-                    source.project(event, at, micros_of(record.received_at))
+                if event["kind"] not in _KINDS:
+                    continue
+                if record.batch_id not in touched:
+                    touched[record.batch_id] = _host_of(sources)
+                said, job_id = _said(event), event.get("job_id") or ""
+                if not said and job_id not in sources:
+                    job_id = ""  # its machine is that of its batch, and is in use
+                source = sources.get(job_id)
+                if source is None:
+                    source = sources[job_id] = Source(record.workspace)
+                source.project(event, said, at, received)
         rows: list[tuple[Any, ...]] = []
         for batch_id, known_host in touched.items():
             sources = self._sources(batch_id)
             host = _host_of(sources)
             for job_id, source in sources.items():
-                if source.changed or host != known_host:
+                if source.fields and (source.changed or host != known_host):
                     rows.append(_row(batch_id, job_id, source, source.own_host() or host))
                     source.changed = False
         if rows:
@@ -120,15 +130,24 @@ class Hosts:
             self._recent.put(batch_id, sources)
         return sources
 
-    async def _load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        missing = self._recent.missing({record.batch_id for record in records})
-        if not missing:
-            return
-        for batch_id in missing:
-            self._recent.put(batch_id, {})
-        cursor = await connection.execute(_SQL["load_sources"], [missing])
-        async for batch_id, job_id, workspace, seen, fields in cursor:
-            self._sources(batch_id)[job_id] = Source(workspace, seen, fields, changed=False)
+
+def _telling(records: Sequence[Record]) -> list[Record]:
+    """Those that may tell of a machine."""
+    return [record for record in records if record.retention_class in ("lifecycle", "snapshots")]
+
+
+def _said(event: dict[str, Any]) -> dict[str, Any]:
+    """What an event of `_KINDS` tells of its machine."""
+    kind, data = event["kind"], event.get("data") or {}
+    if kind == "resource_snapshot":
+        said = {"snapshot": data, "snapshot_host": data.get("host")}
+    elif kind == "env_snapshot":
+        said = {"env_host": data.get("host"), "gpus": data.get("gpus") or None}
+    elif kind == "job_start":
+        said = {"host": data.get("host")}
+    else:
+        said = {"start_host": older_environment(data.get("environment")).get("host")}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _host_of(sources: dict[str, Source]) -> str | None:

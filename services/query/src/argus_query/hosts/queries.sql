@@ -2,7 +2,7 @@
 -- All sources of these batches.
 SELECT batch_id, job_id, workspace, (extract(epoch FROM last_seen_at) * 1000000)::bigint, state
   FROM host_sources
- WHERE batch_id = ANY (%s);
+ WHERE batch_id = ANY (%b);
 
 -- name: upsert_sources
 INSERT INTO host_sources
@@ -34,7 +34,7 @@ SELECT h.workspace, h.host, newest.last_seen_at, newest.state, running.n
              WHERE s.workspace = h.workspace AND s.host = h.host
              ORDER BY last_seen_at DESC LIMIT 20) AS s) AS newest
  CROSS JOIN LATERAL (
-    SELECT count(*) AS n
+    SELECT count(DISTINCT (j.batch_id, j.job_id)) AS n  -- a job that reports its machine, but not where it is, has both
       FROM host_sources s JOIN jobs j ON j.batch_id = s.batch_id AND j.status = 'running'
            AND (j.job_id = s.job_id OR (s.job_id = '' AND j.host IS NULL))
      WHERE s.workspace = h.workspace AND s.host = h.host

@@ -1,5 +1,5 @@
--- A row per batch (job_id '') and per job that told where it runs or what its machine does. A host is what its newest
--- rows say, so nothing depends on the order in which facts arrive.
+-- A row per batch (job_id '') and per job that told where it runs or what its machine does (a batch also of when its
+-- other jobs began). A host is what its newest rows say, so nothing depends on the order in which facts arrive.
 CREATE TABLE host_sources (
     batch_id     text COLLATE "C" NOT NULL,
     job_id       text COLLATE "C" NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,10 +37,30 @@ class Jobs:
     def schema(self) -> str:
         return load_text(__package__ or "", "schema.sql")
 
-    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         self._batches.trim()
         self._jobs.trim()
-        await self._load(connection, records)
+        missing = self._batches.missing({record.batch_id for record in records})
+        if missing:
+            cursor = await connection.execute(_SQL["load_batches"], [missing])
+            async for batch_id, raw, *counts in cursor:
+                counted = dict(zip(STATUSES, counts, strict=True))
+                self._batches.put(batch_id, BatchState.from_json(batch_id, raw, counted))
+        keys = {
+            (record.batch_id, share.job_id)
+            for record in records
+            if record.batch_id in self._batches  # else it is new, and has no jobs
+            for share in record.shares()
+            if share.job_id is not None
+        }
+        unknown = self._jobs.missing(keys)
+        if unknown:
+            arguments = [[key[0] for key in unknown], [key[1] for key in unknown]]
+            cursor = await connection.execute(_SQL["load_jobs"], arguments)
+            async for batch_id, job_id, raw, status in cursor:
+                self._jobs.put((batch_id, job_id), JobState.from_json(batch_id, job_id, raw, status))
+
+    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         touched: dict[JobKey, JobState] = {}
         batches: dict[str, BatchState] = {}
         verdicts: dict[str, Any] = {}
@@ -47,12 +68,14 @@ class Jobs:
             if not any(is_sign_of_life(share.kind) or share.job_id for share in record.shares()):
                 continue  # only decisions of Argus: nothing about jobs
             batch = self._batch(record.batch_id)
-            batches[batch.batch_id] = batch
-            verdicts.setdefault(batch.batch_id, batch.verdict())
+            if batch.batch_id not in batches:
+                batches[batch.batch_id], verdicts[batch.batch_id] = batch, batch.verdict()
             self._project_record(record, batch, touched)
         await self._store_jobs(connection, touched.values())
         judged = [batch for batch in batches.values() if batch.verdict() != verdicts[batch.batch_id]]
-        await self._judge_open_jobs(connection, [batch.batch_id for batch in judged if batch.has_jobs], touched)
+        n_touched = Counter(batch_id for batch_id, _ in touched)
+        others = [batch.batch_id for batch in judged if batch.n_jobs > n_touched[batch.batch_id]]
+        await self._judge_open_jobs(connection, others, touched)
         rows = [batch.row() for batch in batches.values() if batch.changed]
         if rows:
             await connection.execute(_SQL["upsert_batches"], columns_of(rows))
@@ -72,26 +95,6 @@ class Jobs:
     def forget(self) -> None:
         self._batches.clear()
         self._jobs.clear()
-
-    async def _load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        missing = self._batches.missing({record.batch_id for record in records})
-        if missing:
-            cursor = await connection.execute(_SQL["load_batches"], [missing])
-            async for batch_id, raw, *counts in cursor:
-                counted = dict(zip(STATUSES, counts, strict=True))
-                self._batches.put(batch_id, BatchState.from_json(batch_id, raw, counted))
-        keys = {
-            (record.batch_id, share.job_id)
-            for record in records
-            for share in record.shares()
-            if share.job_id is not None
-        }
-        unknown = self._jobs.missing(keys)
-        if unknown:
-            arguments = [[key[0] for key in unknown], [key[1] for key in unknown]]
-            cursor = await connection.execute(_SQL["load_jobs"], arguments)
-            async for batch_id, job_id, raw, status in cursor:
-                self._jobs.put((batch_id, job_id), JobState.from_json(batch_id, job_id, raw, status))
 
     def _batch(self, batch_id: str) -> BatchState:
         batch = self._batches.get(batch_id)
@@ -137,22 +140,22 @@ class Jobs:
 
     async def _store_jobs(self, connection: AsyncConnection[Any], jobs: Iterable[JobState]) -> None:
         """The jobs' rows are as their states say, and the counts of their batches with them."""
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[Any, ...]] = []
         states: list[tuple[str, str, str]] = []
         for job in jobs:
             batch = self._batch(job.batch_id)
             row = job.row(batch)
             rows.append(row)
             states.append((job.batch_id, job.job_id, orjson.dumps(job.to_json()).decode()))
-            if row["status"] != job.stored_status:
+            status = row[3]
+            if status != job.stored_status:
                 if job.stored_status is not None:
                     batch.counts[job.stored_status] -= 1
-                batch.counts[row["status"]] += 1
-                job.stored_status, batch.changed = row["status"], True
+                batch.counts[status] += 1
+                job.stored_status, batch.changed = status, True
         if rows:
-            async with connection.pipeline():
-                await connection.execute(_SQL["upsert_jobs"], [orjson.dumps(rows).decode()])
-                await connection.execute(_SQL["upsert_states"], columns_of(states))
+            await connection.execute(_SQL["upsert_jobs"], columns_of(rows))
+            await connection.execute(_SQL["upsert_states"], columns_of(states))
 
     async def _judge_open_jobs(
         self, connection: AsyncConnection[Any], batch_ids: list[str], touched: dict[JobKey, JobState]

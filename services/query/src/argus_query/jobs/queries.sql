@@ -1,10 +1,10 @@
 -- name: load_batches
-SELECT batch_id, state, queued, running, succeeded, failed, aborted, cached FROM job_batches WHERE batch_id = ANY (%s);
+SELECT batch_id, state, queued, running, succeeded, failed, aborted, cached FROM job_batches WHERE batch_id = ANY (%b);
 
 -- name: load_jobs
 -- What is remembered of these jobs (two arrays of the same length: the batch and the job of each).
 SELECT s.batch_id, s.job_id, s.state, j.status
-  FROM unnest(%s::text[], %s::text[]) AS wanted(batch_id, job_id)
+  FROM unnest(%b::text[], %b::text[]) AS wanted(batch_id, job_id)
   JOIN job_states s USING (batch_id, job_id)
   JOIN jobs j USING (batch_id, job_id);
 
@@ -18,8 +18,9 @@ SELECT s.batch_id, s.job_id, s.state, j.status
 
 -- name: upsert_jobs
 INSERT INTO jobs
-SELECT * FROM jsonb_to_recordset(%s) AS n(
-    batch_id text, job_id text, sort_key text, status text, open boolean, host text, search_text text, summary jsonb)
+SELECT batch_id, job_id, sort_key, status, open, host, search_text, summary::jsonb
+  FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bool[], %b::text[], %b::text[], %b::text[])
+    AS n(batch_id, job_id, sort_key, status, open, host, search_text, summary)
 ON CONFLICT (batch_id, job_id) DO UPDATE SET
     sort_key = excluded.sort_key, status = excluded.status, open = excluded.open, host = excluded.host,
     search_text = excluded.search_text, summary = excluded.summary;

@@ -40,8 +40,9 @@ class BatchState:
     changed: bool = True
 
     @property
-    def has_jobs(self) -> bool:
-        return any(self.counts.values())
+    def n_jobs(self) -> int:
+        """Of those that the tables have."""
+        return sum(self.counts.values())
 
     def verdict(self) -> tuple[Any, ...]:
         """What the status of its open jobs depends on."""
@@ -117,10 +118,16 @@ class JobState:
 
     def _project_measured(self, attempt: int, measured: Measured) -> None:
         xs = measured.xs
-        least, most = min(measured.times), max(measured.times)
-        ends = [place for place, at in enumerate(measured.times) if at in (least, most)]  # hardly ever more than two
-        orders = sorted((self._order(attempt, measured, place), place) for place in ends)
-        (first_order, first), (newest_order, newest) = orders[0], orders[-1]
+        if len(measured.times) == 1:
+            first = newest = 0
+            first_order = newest_order = self._order(attempt, measured, 0)
+        else:
+            least, most = min(measured.times), max(measured.times)
+            ends = [
+                place for place, at in enumerate(measured.times) if at in (least, most)
+            ]  # hardly ever more than two
+            orders = sorted((self._order(attempt, measured, place), place) for place in ends)
+            (first_order, first), (newest_order, newest) = orders[0], orders[-1]
         epochs, steps = measured.epochs, measured.steps
         if epochs is not None:
             state_field(self.fields, "epoch", rank(*newest_order), epochs[newest])
@@ -181,7 +188,7 @@ class JobState:
             took, done = self.elapsed_s(view) or 0.0, progress
         return took / done * (1 - progress)
 
-    def row(self, batch: BatchState) -> dict[str, Any]:
+    def row(self, batch: BatchState) -> tuple[str, str, str, str, bool, str | None, str, str]:
         """Its row in `jobs`."""
         view = job_view(self.life, batch.life)
         own_end = self.life.end()
@@ -192,40 +199,36 @@ class JobState:
         steps, values = self.losses.tracks[key].curve() if key else ([], [])
         epoch, step = self.get("epoch"), self.get("step")
         progress = self.progress(epoch, step)
-        return {
-            "batch_id": self.batch_id,
-            "job_id": self.job_id,
-            "sort_key": natural_key(self.job_id),
-            "status": view.status,
-            "open": self.life.status() in OPEN,
-            "host": short_name(self.get("host")),
-            "search_text": "\n".join(text.casefold() for text in texts if text),
-            "summary": {
-                "name": name,
-                "model": self.get("model"),
-                "dataset": self.get("dataset"),
-                "status_since": iso(view.since),
-                "started_at": iso(self.started_at),
-                "ended_at": iso(view.end.at) if view.end is not None and view.status in TERMINAL else None,
-                "last_activity_at": iso(self.last_at or None),
-                "elapsed_s": self.elapsed_s(view),
-                "attempt": max(1, self.life.attempt),
-                "epoch": epoch,
-                "step": step,
-                "n_epochs_expected": self.get("n_epochs_expected"),
-                "n_steps_expected": self.get("n_steps_expected"),
-                "progress": 1.0 if progress is not None and view.status == "succeeded" else progress,
-                "eta_s": self.eta_s(view),
-                "loss_key": key,
-                "loss": self.losses.newest(key),
-                "train_loss": self.losses.newest("train_loss"),
-                "val_loss": self.losses.newest("val_loss"),
-                "sparkline": {"key": key, "steps": steps, "values": values} if steps else None,
-                "gpu_util_pct": self.machine.gpu_util_pct,
-                "gpu_memory_peak_bytes": self.machine.gpu_memory_peak_bytes,
-                "reason": _reason(view, end_data),
-            },
+        summary = {
+            "name": name,
+            "model": self.get("model"),
+            "dataset": self.get("dataset"),
+            "status_since": iso(view.since),
+            "started_at": iso(self.started_at),
+            "ended_at": iso(view.end.at) if view.end is not None and view.status in TERMINAL else None,
+            "last_activity_at": iso(self.last_at or None),
+            "elapsed_s": self.elapsed_s(view),
+            "attempt": max(1, self.life.attempt),
+            "epoch": epoch,
+            "step": step,
+            "n_epochs_expected": self.get("n_epochs_expected"),
+            "n_steps_expected": self.get("n_steps_expected"),
+            "progress": 1.0 if progress is not None and view.status == "succeeded" else progress,
+            "eta_s": self.eta_s(view),
+            "loss_key": key,
+            "loss": self.losses.newest(key),
+            "train_loss": self.losses.newest("train_loss"),
+            "val_loss": self.losses.newest("val_loss"),
+            "sparkline": {"key": key, "steps": steps, "values": values} if steps else None,
+            "gpu_util_pct": self.machine.gpu_util_pct,
+            "gpu_memory_peak_bytes": self.machine.gpu_memory_peak_bytes,
+            "reason": _reason(view, end_data),
         }
+        search_text = "\n".join(text.casefold() for text in texts if text)
+        return (
+            self.batch_id, self.job_id, natural_key(self.job_id), view.status, self.life.status() in OPEN,
+            short_name(self.get("host")), search_text, orjson.dumps(summary).decode(),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         return {

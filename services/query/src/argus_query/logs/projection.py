@@ -9,10 +9,10 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from argus_query.logs.chunks import Line, chunk_rows
-from argus_query.logs.maintenance import SQL, LogsMerging, copy_chunks
+from argus_query.logs.maintenance import SQL, LogsMerging
 from argus_query.read_model import Record
 from argus_query.shares import Share
-from argus_query.sql import load_text
+from argus_query.sql import columns_of, load_text
 from argus_query.upkeep import Upkeep
 from argus_query.wire_values import id_hex
 
@@ -34,6 +34,9 @@ class LogsReadModel:
     def schema(self) -> str:
         return load_text("argus_query.logs", "schema.sql")
 
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        """Nothing: its rows follow from the records alone."""
+
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         lines, purged = lines_of(records)
         if lines:
@@ -43,9 +46,9 @@ class LogsReadModel:
                 new = chunk_rows(batch_id, job_id, of_job, settled=False)
                 self._upkeep.note((batch_id, job_id), len(new), sum(row[9] for row in new))
                 rows += new
-            await copy_chunks(connection, rows)
+            await connection.execute(SQL["insert_chunks"], columns_of(rows))
             counts = sorted((*job, len(of_job)) for job, of_job in lines.items())
-            await connection.execute(SQL["upsert_counts"], [list(column) for column in zip(*counts, strict=True)])
+            await connection.execute(SQL["upsert_counts"], columns_of(counts))
         for batch_id in purged:
             await connection.execute(SQL["delete_chunks_of_run"], [batch_id])
             await connection.execute(SQL["delete_counts_of_run"], [batch_id])

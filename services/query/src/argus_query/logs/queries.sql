@@ -2,6 +2,13 @@
 COPY log_chunks (batch_id, job_id, first_attempt, first_order, last_attempt, last_order, first_time_us, last_time_us,
     n, n_bytes, settled, lines) FROM STDIN (FORMAT BINARY)
 
+-- name: insert_chunks
+-- As the one above, but in a pipeline.
+INSERT INTO log_chunks (batch_id, job_id, first_attempt, first_order, last_attempt, last_order, first_time_us, last_time_us,
+    n, n_bytes, settled, lines)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::int4[], %b::int8[], %b::int4[], %b::int8[], %b::int8[], %b::int8[],
+    %b::int4[], %b::int4[], %b::bool[], %b::bytea[])
+
 -- name: upsert_counts
 INSERT INTO log_counts AS c (batch_id, job_id, n_lines)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::int8[])

@@ -32,9 +32,16 @@ class Runs:
     def schema(self) -> str:
         return load_text(__package__ or "", "schema.sql")
 
-    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         self._recent.trim()
-        await self._load(connection, records)
+        missing = self._recent.missing({record.batch_id for record in records})
+        if not missing:
+            return
+        cursor = await connection.execute(_SQL["load_states"], [missing])
+        async for batch_id, raw, last_at, seen, progressed in cursor:
+            self._recent.put(batch_id, RunState.from_json(batch_id, raw, last_at, seen, progressed))
+
+    async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         touched: dict[str, RunState] = {}
         for record in records:
             state = self._project_record(record)
@@ -50,14 +57,6 @@ class Runs:
 
     def forget(self) -> None:
         self._recent.clear()
-
-    async def _load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        missing = self._recent.missing({record.batch_id for record in records})
-        if not missing:
-            return
-        cursor = await connection.execute(_SQL["load_states"], [missing])
-        async for batch_id, raw, last_at, seen, progressed in cursor:
-            self._recent.put(batch_id, RunState.from_json(batch_id, raw, last_at, seen, progressed))
 
     def _project_record(self, record: Record) -> RunState | None:
         state = self._recent.get(record.batch_id)
@@ -97,28 +96,27 @@ class Runs:
         changed = [state for state in touched if state.changed or not state.stored]
         found_by = [(state, state.found_by()) for state in changed]
         only_times = [state.times() for state in touched if not state.changed and state.stored]
-        async with connection.pipeline():
-            if only_times:
-                await connection.execute(_SQL["touch_runs"], [orjson.dumps(only_times).decode()])
-            if changed:
-                rows = [state.row(now) for state, now in found_by]
-                ids = [state.batch_id for state in changed]
-                states = [orjson.dumps(state.to_json()).decode() for state in changed]
-                summaries = [orjson.dumps(state.summary()).decode() for state in changed]
-                await connection.execute(_SQL["upsert_runs"], [orjson.dumps(rows).decode()])
-                await connection.execute(_SQL["upsert_states"], [ids, states, summaries])
-            words = [
-                {"batch_id": state.batch_id, "sort_at": iso(now.at), "words": words_of(now.text, now.facets)}
-                for state, now in found_by
-                if now != state.stored
-            ]
-            if words:
-                await connection.execute(_SQL["upsert_words"], [orjson.dumps(words).decode()])
-            moves = _facet_changes((state, now.facets) for state, now in found_by)
-            if moves:
-                await connection.execute(_SQL["add_facets"], [orjson.dumps(moves).decode()])
-                if any(move["n_runs"] < 0 for move in moves):
-                    await connection.execute(_SQL["drop_empty_facets"])
+        if only_times:
+            await connection.execute(_SQL["touch_runs"], [orjson.dumps(only_times).decode()])
+        if changed:
+            rows = [state.row(now) for state, now in found_by]
+            ids = [state.batch_id for state in changed]
+            states = [orjson.dumps(state.to_json()).decode() for state in changed]
+            summaries = [orjson.dumps(state.summary()).decode() for state in changed]
+            await connection.execute(_SQL["upsert_runs"], [orjson.dumps(rows).decode()])
+            await connection.execute(_SQL["upsert_states"], [ids, states, summaries])
+        words = [
+            {"batch_id": state.batch_id, "sort_at": iso(now.at), "words": words_of(now.text, now.facets)}
+            for state, now in found_by
+            if now != state.stored
+        ]
+        if words:
+            await connection.execute(_SQL["upsert_words"], [orjson.dumps(words).decode()])
+        moves = _facet_changes((state, now.facets) for state, now in found_by)
+        if moves:
+            await connection.execute(_SQL["add_facets"], [orjson.dumps(moves).decode()])
+            if any(move["n_runs"] < 0 for move in moves):
+                await connection.execute(_SQL["drop_empty_facets"])
         for state, now in found_by:
             state.changed, state.stored = False, now
 

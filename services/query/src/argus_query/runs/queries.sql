@@ -5,7 +5,7 @@ SELECT s.batch_id, s.state,
        coalesce((extract(epoch FROM r.last_seen_at) * 1000000)::bigint, 0),
        coalesce((extract(epoch FROM r.last_progress_at) * 1000000)::bigint, 0)
   FROM run_states s JOIN runs r USING (batch_id)
- WHERE s.batch_id = ANY (%s);
+ WHERE s.batch_id = ANY (%b);
 
 -- name: upsert_runs
 -- The rows of runs whose facts changed.

@@ -13,11 +13,11 @@ import numpy as np
 from psycopg import AsyncConnection
 
 from argus_query.read_model import Record
-from argus_query.series.blocks import NO_TIERS, SQL, block_rows, copy_blocks
+from argus_query.series.blocks import NO_TIERS, SQL, block_rows
 from argus_query.series.gather import Gathered, SeriesKey, gather
 from argus_query.series.maintenance import SeriesMerging
 from argus_query.series.points import BLOCK_POINTS
-from argus_query.sql import load_text
+from argus_query.sql import columns_of, load_text
 from argus_query.upkeep import Upkeep
 
 _CACHED_IDS = 200_000
@@ -38,6 +38,9 @@ class SeriesReadModel:
 
     def schema(self) -> str:
         return load_text("argus_query.series", "schema.sql")
+
+    async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
+        """Nothing: its rows follow from the records alone."""
 
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         gathered = gather(records)
@@ -77,7 +80,7 @@ class SeriesReadModel:
                 ))  # fmt: skip
                 loose = 1
             self._upkeep.note((ids[index],), loose, min(end - start, BLOCK_POINTS))
-        await copy_blocks(connection, rows)
+        await connection.execute(SQL["insert_blocks"], columns_of(rows))
 
     def _series_id(self, key: SeriesKey) -> UUID:
         """The same for the same key for ever, so that no row must be read to write one. Curves of a run lie together."""
@@ -117,4 +120,4 @@ def _summaries(gathered: Gathered, ids: list[UUID]) -> list[Any]:
             *key, series_id, sum(entry[3] for entry in of_series),
             low if math.isfinite(low) else None, high if math.isfinite(high) else None, newest[1], *last,
         ))  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)]
+    return columns_of(rows)

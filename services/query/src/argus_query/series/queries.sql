@@ -2,6 +2,13 @@
 COPY series_blocks (series_id, attempt, first_step, last_step, first_time_us, last_time_us, n, settled, points,
     tier_width, tier_rows, tier_sums, coarse_width, coarse_rows, coarse_sums, not_finite) FROM STDIN (FORMAT BINARY)
 
+-- name: insert_blocks
+-- As the one above, but in a pipeline.
+INSERT INTO series_blocks (series_id, attempt, first_step, last_step, first_time_us, last_time_us, n, settled, points,
+    tier_width, tier_rows, tier_sums, coarse_width, coarse_rows, coarse_sums, not_finite)
+SELECT * FROM unnest(%b::uuid[], %b::int4[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::int4[], %b::bool[],
+    %b::bytea[], %b::int8[], %b::bytea[], %b::bytea[], %b::int8[], %b::bytea[], %b::bytea[], %b::bytea[])
+
 -- name: upsert_series
 -- Commutes: counts add up, bounds widen, the last point is the largest by its order.
 INSERT INTO series AS s (batch_id, job_id, family, key, series_id, n_points, min_value, max_value,
