@@ -24,7 +24,7 @@ WINDOW = 512
 """Messages that are handed over at once,"""
 WINDOW_BYTES = 8 * 1024 * 1024
 """or as many as are so large together."""
-UNFINISHED_FOR_S = 3600.0
+UNFINISHED_FOR_S = 300.0
 """A hidden folder that is so old is nobody's."""
 FORMED = 64
 """Messages of one outbox that are formed ahead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ ROWS = [line.strip("|").split("|") for line in PAGE.splitlines() if line.startsw
 ASKED_BY = [row[2].strip() for row in ROWS if row[0].strip() not in ("promise", "---")]
 _RANGE = re.compile(r"\b([A-Z])(\d)–\1?(\d)\b")
 _LETTER = re.compile(r"\b[A-Z]\d\b")
-_TESTS = [path for path in ROOT.rglob("test_*.py") if not {".venv", "node_modules"} & set(path.parts)]
+_TESTED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
+_TESTS = [path for folder in _TESTED for path in (ROOT / folder).rglob("test_*.py")]
 
 
 def letters_in(text: str) -> set[str]:
