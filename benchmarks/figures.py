@@ -9,6 +9,7 @@ A benchmark is a module of this folder with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -54,7 +55,7 @@ HEADINGS = ("what", "figure", "goal", "reached")
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` (0 to 1) of the values lie; nearest rank. `values`: not empty, any order."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def as_table(figures: Sequence[Figure]) -> str:
