@@ -37,10 +37,10 @@ def main() -> None:
         return len([row for row in SQLiteStorage.get_logs("points", "points") if work.KEYS[0] in row])
 
     found = {"points_s": work.timed(points)}
+    found["history_s"] = work.median_of_reads(history)
     n_runs = work.N_RUNS // 4
     one_run(-1)
     found["runs_s"] = work.timed(lambda: work.all_runs(one_run, 0, n_runs, 1)) * work.N_RUNS / n_runs
-    found["history_s"] = work.median_of_reads(history)
     work.answer(found)
 
 

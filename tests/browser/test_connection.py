@@ -164,7 +164,8 @@ async def test_a_page_that_is_older_than_the_program_on_the_server_loads_itself_
     await expect(page.get_by_role("heading", name=name)).to_be_visible()
     await expect(page.get_by_test_id("job-row")).to_have_count(1)
     assert missing == []
-    await browser_context.unroute("**/assets/RunPage-*.js")  # the page that loads itself anew loads that one ahead again
+    # The page that loads itself anew loads this one ahead again.
+    await browser_context.unroute("**/assets/RunPage-*.js")
     await page.get_by_role("button", name="You and this page").click()
     await page.get_by_role("menuitem", name="API keys").click()
     await expect(page.get_by_role("heading", name="API keys")).to_be_visible()

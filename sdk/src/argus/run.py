@@ -208,9 +208,8 @@ class Run:
                 self._say_end(outcome, until)
             except Exception as error:
                 warn("end", f"trouble at the end of the run: {error!r:.200}")
-            except (
-                BaseException
-            ):  # Ctrl-C in the middle of it: nobody waits any longer, and the run has ended all the same
+            except BaseException:
+                # Ctrl-C in the middle of it: nobody waits any longer, and the run has ended all the same.
                 self._say_end(outcome, 0.0)
                 self._let_go()
                 raise
