@@ -83,7 +83,7 @@ class Door:
         none, or where they are too many or too large together."""
         if len(body) > MAX_MESSAGE_BYTES:
             raise TooLarge(f"a bundle of {len(body)} bytes exceeds {MAX_MESSAGE_BYTES}")
-        documents = [document for line in body.split(b"\n") if (document := line.strip())]
+        documents = [document for line in body.split(BETWEEN_DOCUMENTS) if (document := line.strip())]
         if not documents:
             raise Malformed("a bundle has at least one document")
         if len(documents) > MAX_DOCUMENTS_PER_BUNDLE:

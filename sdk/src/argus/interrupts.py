@@ -38,8 +38,8 @@ def no_interrupt_meanwhile() -> Generator[None]:
     finally:
         _held = False
         signal.signal(signal.SIGINT, before)
-    if came:
-        before(*came[0])
+        if came:  # also where the block has failed: nobody presses Ctrl-C for nothing
+            before(*came[0])
 
 
 def forget_after_fork() -> None:

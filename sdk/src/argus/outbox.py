@@ -217,9 +217,7 @@ class Outbox:
         """How many events are not confirmed: on disk, and in memory only."""
         if self.spool is not None:
             for track in self.tracks.values():
-                discover(
-                    self.spool, track
-                )  # its thread may not have come to that yet: it waits for an answer from far away
+                discover(self.spool, track)  # the sender may not have come to that yet: it waits for an answer
         each = [track.left() for track in self.tracks.values()]
         on_disk, in_memory = sum(on_disk for on_disk, _ in each), sum(in_memory for _, in_memory in each)
         return (on_disk, in_memory) if self.folder.exists() else (0, on_disk + in_memory)

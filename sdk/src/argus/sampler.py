@@ -86,9 +86,8 @@ class Watch:
         """The environment is said, after `timeout_s` at the latest (without what takes longer), and nothing else will be."""
         deadline = time.monotonic() + timeout_s
         while not self.knows_environment and self._sampler.is_alive() and time.monotonic() < deadline:
-            time.sleep(
-                0.005
-            )  # no `Event.wait`: a signal may bring this very thread here again while it holds the event's lock
+            # No `Event.wait`: a signal may bring this very thread here again while it holds the event's lock.
+            time.sleep(0.005)
         if not self.knows_environment:
             self.say_environment_once(capture.environment([], at_once=True))
         self._sampler.forget(self)

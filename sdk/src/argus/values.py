@@ -34,9 +34,8 @@ def metric(value: Any) -> float | str:
     except TypeError:
         if not callable(item := getattr(value, "item", None)):
             raise
-        number = float(
-            cast("Any", item())
-        )  # an array of one value, of those libraries that refuse to see a number in it
+        # An array of one value, of those libraries that refuse to see a number in it.
+        number = float(cast("Any", item()))
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
