@@ -22,6 +22,8 @@ from argus_by_broker import EVENTS_OF_A_RUN, publish_runs
 N_RUNS = work.N_RUNS * 50
 N_TOLD = work.N_RUNS * 200
 """A rate needs seconds, whatever a run costs: the last run of a short row waits as long for its page as that of a long one."""
+ASK_EVERY_S = 0.05
+"""Whoever asks a hundred times a second how far it is takes a twelfth of the processor from what it asks about."""
 DEADLINE_S = 120.0
 FULL = 10_000
 """Points that one question may ask for: the whole history."""
@@ -95,7 +97,7 @@ def until_projected(client: httpx.Client, position: int = 0) -> None:
         now = client.get("/api/position").json()
         return now["lag_events"] == 0 and now["projected"] >= position
 
-    until(is_there)
+    until(is_there, ASK_EVERY_S)
 
 
 def one_run(number: int) -> None:
@@ -141,12 +143,12 @@ def history(client: httpx.Client, path: str, at_once: int, max_points: int = FUL
     return n_points
 
 
-def until(is_so: Any) -> None:
+def until(is_so: Any, every_s: float = 0.01) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not is_so():
         if time.monotonic() > deadline:
             raise TimeoutError("it is not in the read models")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 main()

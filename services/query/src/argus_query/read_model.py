@@ -22,6 +22,7 @@ class Record:
     in the log is `first_position + i`.
     received_at: Argus' clock, UTC; never falls from one record to the next.
     times: `occurred_at` of `events[i]` in microseconds since 1970-01-01 UTC, parsed once for all read models.
+    purges: one of them says that all traces of the batch were erased.
     No text in `events` has a NUL character (U+0000): PostgreSQL refuses it, so it was replaced by U+FFFD.
     """
 
@@ -34,14 +35,18 @@ class Record:
     received_at: datetime
     events: list[dict[str, Any]]
     times: list[int] = field(default_factory=list)
+    purges: bool = field(default=False, init=False)
     _shares: list[Share] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.times) != len(self.events):
             self.times = all_micros([event["occurred_at"] for event in self.events])
+        if self.retention_class == "lifecycle":
+            self.purges = any(event["kind"] == "run_purged" for event in self.events)
 
     def shares(self) -> list[Share]:
-        """The events, put together by kind, job and attempt. Made at the first call, for all read models."""
+        """The events, put together by kind, job and attempt: for telemetry, where many are about the same. Made at the first
+        call, for all read models."""
         if not self._shares:
             self._shares.extend(shares_of(self.events, self.times))
         return self._shares
@@ -109,10 +114,4 @@ class ReadModel(Protocol):
 
 def purged_batches(records: Sequence[Record]) -> list[str]:
     """Runs of which all traces were erased: nothing of them stays, and nothing in these records makes them anew."""
-    return sorted({
-        record.batch_id
-        for record in records
-        if record.retention_class == "lifecycle"
-        for event in record.events
-        if event["kind"] == "run_purged"
-    })  # fmt: skip
+    return sorted({record.batch_id for record in records if record.purges})

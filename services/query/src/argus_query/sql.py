@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, LiteralString, cast
 
+import orjson
+
 _HEADER = re.compile(r"^-- name: *([a-z0-9_]+) *$", re.MULTILINE)
 
 
@@ -27,6 +29,17 @@ def load(package: str, file: str) -> dict[str, LiteralString]:
 def columns_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """Arguments of a statement that takes `rows` (not empty) as one array per column, `unnest(%b::text[], …)`."""
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def array_text(texts: Sequence[str]) -> str:
+    """`texts` as PostgreSQL reads a `text[]`: for a column of arrays, which `unnest` cannot take as such."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return '{"' + '","'.join(quoted) + '"}' if texts else "{}"
+
+
+def json_text(value: Any) -> str:
+    """For a `json` column: names in one order, because PostgreSQL keeps such a text as it is, and equal states must be equal."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def load_text(package: str, file: str) -> LiteralString:

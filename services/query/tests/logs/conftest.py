@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from psycopg import AsyncConnection
 
+from argus_contracts.quantities import RetentionClass
 from argus_query.facts import micros
 from argus_query.logs import LogsReadModel
 from argus_query.read_model import Record
@@ -32,9 +33,11 @@ def _log_event(number: int, line_no: int | None, line: str = "", **more: Any) ->
     } | envelope  # fmt: skip
 
 
-def _record(events: list[dict[str, Any]], producer_id: str | None = "p") -> Record:
+def _record(
+    events: list[dict[str, Any]], producer_id: str | None = "p", retention_class: RetentionClass = "log_lines"
+) -> Record:
     times = [micros(event["occurred_at"]) for event in events]
-    return Record(1, "w", "u", events[0]["batch_id"], "log_lines", producer_id, START, events, times)
+    return Record(1, "w", "u", events[0]["batch_id"], retention_class, producer_id, START, events, times)
 
 
 @pytest.fixture(scope="session")

@@ -272,9 +272,8 @@ def test_a_purged_run_leaves_nothing(
         await fold(
             connection, model, record([log_event(1, 1, "gone")]), record([log_event(2, 1, "", batch_id="other")])
         )
-        await fold(
-            connection, model, record([{"kind": "run_purged", "batch_id": "b", "occurred_at": "2026-01-01T00:00:00Z"}])
-        )
+        purge = {"kind": "run_purged", "batch_id": "b", "occurred_at": "2026-01-01T00:00:00Z"}
+        await fold(connection, model, record([purge], retention_class="lifecycle"))
         assert await texts(connection) == []
         assert await count_log_lines(connection, "b", None) == 0
         assert await count_log_lines(connection, "other", None) == 1

@@ -177,3 +177,17 @@ async def test_the_statements_of_a_fold_do_not_grow_with_its_batches(
         assert open_jobs == [(first + n_batches,)]
     few, many = counts[1:]
     assert many <= few + 2
+
+
+async def test_labels_and_names_of_any_characters_come_back_and_are_found(live: Any, log: Any, event: Event) -> None:
+    """They travel inside the text of an array."""
+    root = VIEWERS[2]
+    odd = ["{", "}", ",", '"', "\\", '\\"', "NULL", " ", "a\nb", "{a,b}", "ü'", "\t"]
+    log.append([event("batch_start", "odd", at=1, name='na"me\\{,}', labels=odd), event("batch_done", "odd", at=2)])
+    log.append([event("batch_start", "plain", at=1)])
+    await live.project()
+    (run,) = await asked(live, viewer=root, search='"me\\{,')
+    assert (run.batch_id, run.labels) == ("odd", odd)
+    for label in odd:
+        assert [one.batch_id for one in await asked(live, viewer=root, label=label)] == ["odd"], label
+    assert {one.batch_id for one in await asked(live, viewer=root)} == {"odd", "plain"}

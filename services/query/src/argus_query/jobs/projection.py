@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
 from psycopg import AsyncConnection
 
 from argus_query.cache import Recent
@@ -14,7 +13,7 @@ from argus_query.facts import attempt_of
 from argus_query.jobs.state import STATUSES, BatchState, JobState
 from argus_query.lifecycle import Fact, is_lifecycle_kind, is_sign_of_life
 from argus_query.read_model import Record, purged_batches
-from argus_query.sql import columns_of, load, load_text
+from argus_query.sql import columns_of, json_text, load, load_text
 
 _SQL = load(__package__ or "", "queries.sql")
 _REMEMBERED_BATCHES = 5_000
@@ -27,7 +26,7 @@ class Jobs:
     """The read model of jobs."""
 
     name = "jobs"
-    version = 1
+    version = 2
     tables = ("jobs", "job_states", "job_batches")
 
     def __init__(self) -> None:
@@ -47,11 +46,10 @@ class Jobs:
                 counted = dict(zip(STATUSES, counts, strict=True))
                 self._batches.put(batch_id, BatchState.from_json(batch_id, raw, counted))
         keys = {
-            (record.batch_id, share.job_id)
+            (record.batch_id, job_id)
             for record in records
             if record.batch_id in self._batches  # else it is new, and has no jobs
-            for share in record.shares()
-            if share.job_id is not None
+            for job_id in _job_ids(record)
         }
         unknown = self._jobs.missing(keys)
         if unknown:
@@ -65,8 +63,8 @@ class Jobs:
         batches: dict[str, BatchState] = {}
         verdicts: dict[str, Any] = {}
         for record in records:
-            if not any(is_sign_of_life(share.kind) or share.job_id for share in record.shares()):
-                continue  # only decisions of Argus: nothing about jobs
+            if record.retention_class == "lifecycle" and not any(map(_tells_of_jobs, record.events)):
+                continue  # only decisions of Argus
             batch = self._batch(record.batch_id)
             if batch.batch_id not in batches:
                 batches[batch.batch_id], verdicts[batch.batch_id] = batch, batch.verdict()
@@ -146,7 +144,7 @@ class Jobs:
             batch = self._batch(job.batch_id)
             row = job.row(batch)
             rows.append(row)
-            states.append((job.batch_id, job.job_id, orjson.dumps(job.to_json()).decode()))
+            states.append((job.batch_id, job.job_id, json_text(job.to_json())))
             status = row[3]
             if status != job.stored_status:
                 if job.stored_status is not None:
@@ -177,6 +175,20 @@ class Jobs:
             if len(rows) < _OPEN_JOBS_AT_ONCE:
                 return
             last = rows[-1][:2]
+
+
+def _job_ids(record: Record) -> Iterable[str]:
+    """Perhaps the same several times."""
+    told: Iterable[str | None]
+    if record.retention_class == "lifecycle":
+        told = (event.get("job_id") for event in record.events)
+    else:
+        told = (share.job_id for share in record.shares())
+    return (job_id for job_id in told if job_id is not None)
+
+
+def _tells_of_jobs(event: dict[str, Any]) -> bool:
+    return is_sign_of_life(event["kind"]) or bool(event.get("job_id"))
 
 
 def _batch_fact(event: dict[str, Any], at: int, position: int) -> Fact:

@@ -27,12 +27,12 @@ ON CONFLICT (batch_id, job_id) DO UPDATE SET
 
 -- name: upsert_states
 INSERT INTO job_states
-SELECT batch_id, job_id, state::jsonb FROM unnest(%b::text[], %b::text[], %b::text[]) AS n(batch_id, job_id, state)
+SELECT batch_id, job_id, state::json FROM unnest(%b::text[], %b::text[], %b::text[]) AS n(batch_id, job_id, state)
 ON CONFLICT (batch_id, job_id) DO UPDATE SET state = excluded.state;
 
 -- name: upsert_batches
 INSERT INTO job_batches (batch_id, state, queued, running, succeeded, failed, aborted, cached)
-SELECT batch_id, state::jsonb, queued, running, succeeded, failed, aborted, cached
+SELECT batch_id, state::json, queued, running, succeeded, failed, aborted, cached
   FROM unnest(%b::text[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], %b::int8[])
     AS n(batch_id, state, queued, running, succeeded, failed, aborted, cached)
 ON CONFLICT (batch_id) DO UPDATE SET

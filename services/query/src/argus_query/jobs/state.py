@@ -21,6 +21,7 @@ from argus_query.jobs.losses import Losses, Order
 from argus_query.jobs.machine import Machine
 from argus_query.lifecycle import OPEN, TERMINAL, Fact, JobView, Lifecycle, is_lifecycle_kind, is_sign_of_life, job_view
 from argus_query.shares import Measured, Share
+from argus_query.sql import json_text
 
 STATUSES: tuple[str, ...] = ("queued", "running", "succeeded", "failed", "aborted", "cached")
 _FIELDS = frozenset((
@@ -53,7 +54,7 @@ class BatchState:
     def row(self) -> tuple[Any, ...]:
         """Its row in `job_batches`: the counts in the order of `STATUSES`."""
         state = {"life": self.life.to_json(), "machine": self.machine.to_json()}
-        return self.batch_id, orjson.dumps(state).decode(), *(self.counts[status] for status in STATUSES)
+        return self.batch_id, json_text(state), *(self.counts[status] for status in STATUSES)
 
     @classmethod
     def from_json(cls, batch_id: str, raw: dict[str, Any], counts: dict[str, int]) -> BatchState:

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from argus_query.logs.chunks import Line, chunk_rows
 from argus_query.logs.maintenance import SQL, LogsMerging
-from argus_query.read_model import Record
+from argus_query.read_model import Record, purged_batches
 from argus_query.shares import Share
 from argus_query.sql import columns_of, load_text
 from argus_query.upkeep import Upkeep
@@ -38,7 +38,7 @@ class LogsReadModel:
         """Nothing: its rows follow from the records alone."""
 
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
-        lines, purged = lines_of(records)
+        lines = lines_of(records)
         if lines:
             rows: list[tuple[Any, ...]] = []
             for (batch_id, job_id), of_job in lines.items():
@@ -49,7 +49,7 @@ class LogsReadModel:
             await connection.execute(SQL["insert_chunks"], columns_of(rows))
             counts = sorted((*job, len(of_job)) for job, of_job in lines.items())
             await connection.execute(SQL["upsert_counts"], columns_of(counts))
-        for batch_id in purged:
+        for batch_id in purged_batches(records):
             await connection.execute(SQL["delete_chunks_of_run"], [batch_id])
             await connection.execute(SQL["delete_counts_of_run"], [batch_id])
 
@@ -60,17 +60,15 @@ class LogsReadModel:
         self._upkeep.forget()
 
 
-def lines_of(records: Sequence[Record]) -> tuple[dict[tuple[str, str], list[Line]], set[str]]:
-    """The log lines of `records` by run and job, and the runs that were erased."""
+def lines_of(records: Sequence[Record]) -> dict[tuple[str, str], list[Line]]:
+    """The log lines of `records` by run and job."""
     lines: dict[tuple[str, str], list[Line]] = defaultdict(list)
-    purged: set[str] = set()
     for record in records:
-        for share in record.shares():
-            if share.kind == "log_line":
-                lines[record.batch_id, share.job_id or ""] += _lines(share, record.producer_id or "")
-            elif share.kind == "run_purged":
-                purged.add(record.batch_id)
-    return lines, purged
+        if record.retention_class == "log_lines":
+            for share in record.shares():
+                if share.kind == "log_line":
+                    lines[record.batch_id, share.job_id or ""] += _lines(share, record.producer_id or "")
+    return lines
 
 
 def _lines(share: Share, producer: str) -> Iterator[Line]:

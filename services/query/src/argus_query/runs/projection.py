@@ -13,7 +13,7 @@ from argus_query.facts import iso, micros_of
 from argus_query.read_model import Record, purged_batches
 from argus_query.runs.state import RunState, makes_a_run
 from argus_query.runs.words import words_of
-from argus_query.sql import load, load_text
+from argus_query.sql import array_text, columns_of, json_text, load, load_text
 
 _SQL = load(__package__ or "", "queries.sql")
 _REMEMBERED_RUNS = 5_000
@@ -23,7 +23,7 @@ class Runs:
     """The read model of runs."""
 
     name = "runs"
-    version = 3
+    version = 4
     tables = ("runs", "run_states", "run_words", "run_facets")
 
     def __init__(self) -> None:
@@ -95,23 +95,20 @@ class Runs:
     async def _store(self, connection: AsyncConnection[Any], touched: list[RunState]) -> None:
         changed = [state for state in touched if state.changed or not state.stored]
         found_by = [(state, state.found_by()) for state in changed]
-        only_times = [state.times() for state in touched if not state.changed and state.stored]
+        only_times = [(state.batch_id, *state.times()) for state in touched if not state.changed and state.stored]
         if only_times:
-            await connection.execute(_SQL["touch_runs"], [orjson.dumps(only_times).decode()])
+            await connection.execute(_SQL["touch_runs"], columns_of(only_times))
         if changed:
-            rows = [state.row(now) for state, now in found_by]
-            ids = [state.batch_id for state in changed]
-            states = [orjson.dumps(state.to_json()).decode() for state in changed]
-            summaries = [orjson.dumps(state.summary()).decode() for state in changed]
-            await connection.execute(_SQL["upsert_runs"], [orjson.dumps(rows).decode()])
-            await connection.execute(_SQL["upsert_states"], [ids, states, summaries])
+            await connection.execute(_SQL["upsert_runs"], columns_of([state.row(now) for state, now in found_by]))
+            states = [(state.batch_id, json_text(state.to_json()), json_text(state.summary())) for state in changed]
+            await connection.execute(_SQL["upsert_states"], columns_of(states))
         words = [
-            {"batch_id": state.batch_id, "sort_at": iso(now.at), "words": words_of(now.text, now.facets)}
+            (state.batch_id, iso(now.at), array_text(words_of(now.text, now.facets)))
             for state, now in found_by
             if now != state.stored
         ]
         if words:
-            await connection.execute(_SQL["upsert_words"], [orjson.dumps(words).decode()])
+            await connection.execute(_SQL["upsert_words"], columns_of(words))
         moves = _facet_changes((state, now.facets) for state, now in found_by)
         if moves:
             await connection.execute(_SQL["add_facets"], [orjson.dumps(moves).decode()])

@@ -8,12 +8,14 @@ SELECT s.batch_id, s.state,
  WHERE s.batch_id = ANY (%b);
 
 -- name: upsert_runs
--- The rows of runs whose facts changed.
+-- The rows of runs whose facts changed, as columns; labels as texts of arrays.
 INSERT INTO runs
-SELECT * FROM jsonb_to_recordset(%s) AS n(
-    batch_id text, workspace text, user_name text, type text, project text, labels text[], status text,
-    sort_at timestamptz, heartbeat_interval_s double precision, last_seen_at timestamptz,
-    last_progress_at timestamptz, last_occurred_at timestamptz, search_text text)
+SELECT batch_id, workspace, user_name, type, project, labels::text[], status, sort_at, heartbeat_interval_s, last_seen_at,
+       last_progress_at, last_occurred_at, search_text
+  FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[],
+              %b::float8[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[], %b::text[])
+    AS n(batch_id, workspace, user_name, type, project, labels, status, sort_at, heartbeat_interval_s, last_seen_at,
+         last_progress_at, last_occurred_at, search_text)
 ON CONFLICT (batch_id) DO UPDATE SET
     workspace = excluded.workspace, user_name = excluded.user_name, type = excluded.type, project = excluded.project,
     labels = excluded.labels, status = excluded.status, sort_at = excluded.sort_at,
@@ -22,24 +24,24 @@ ON CONFLICT (batch_id) DO UPDATE SET
     search_text = excluded.search_text;
 
 -- name: upsert_states
--- Columns, each state a JSON text of its own: a third of the work of one large jsonb that is taken apart.
 INSERT INTO run_states
-SELECT batch_id, state::jsonb, summary::jsonb
-FROM unnest(%b::text[], %b::text[], %b::text[]) AS n(batch_id, state, summary)
+SELECT batch_id, state::json, summary::json
+  FROM unnest(%b::text[], %b::text[], %b::text[]) AS n(batch_id, state, summary)
 ON CONFLICT (batch_id) DO UPDATE SET state = excluded.state, summary = excluded.summary;
 
 -- name: upsert_words
+-- Words as texts of arrays.
 INSERT INTO run_words
-SELECT n.batch_id, n.sort_at, array_to_tsvector(n.words)
-  FROM jsonb_to_recordset(%s) AS n(batch_id text, sort_at timestamptz, words text[])
+SELECT batch_id, sort_at, array_to_tsvector(words::text[])
+  FROM unnest(%b::text[], %b::timestamptz[], %b::text[]) AS n(batch_id, sort_at, words)
 ON CONFLICT (batch_id) DO UPDATE SET sort_at = excluded.sort_at, words = excluded.words;
 
 -- name: touch_runs
 -- Runs of which only the times moved.
 UPDATE runs r
    SET last_seen_at = n.last_seen_at, last_progress_at = n.last_progress_at, last_occurred_at = n.last_occurred_at
-  FROM jsonb_to_recordset(%s) AS n(
-       batch_id text, last_seen_at timestamptz, last_progress_at timestamptz, last_occurred_at timestamptz)
+  FROM unnest(%b::text[], %b::timestamptz[], %b::timestamptz[], %b::timestamptz[])
+    AS n(batch_id, last_seen_at, last_progress_at, last_occurred_at)
  WHERE r.batch_id = n.batch_id;
 
 -- name: add_facets
@@ -62,8 +64,9 @@ DELETE FROM run_states WHERE batch_id = ANY (%s);
 -- name: list_runs
 -- These runs, the newest first.
 SELECT r.batch_id, r.workspace, r.user_name, r.type, r.project, r.labels, r.status, r.sort_at, r.heartbeat_interval_s,
-       r.last_seen_at, r.last_progress_at, r.last_occurred_at, s.summary, to_jsonb(c) - 'state' - 'batch_id' AS jobs
-  FROM runs r JOIN run_states s USING (batch_id) LEFT JOIN job_batches c USING (batch_id)
+       r.last_seen_at, r.last_progress_at, r.last_occurred_at, s.summary, to_jsonb(c) - 'batch_id' AS jobs
+  FROM runs r JOIN run_states s USING (batch_id)
+  LEFT JOIN (SELECT batch_id, queued, running, succeeded, failed, aborted, cached FROM job_batches) AS c USING (batch_id)
  WHERE r.batch_id = ANY (%s)
  ORDER BY r.sort_at DESC, r.batch_id DESC;
 
@@ -74,8 +77,9 @@ SELECT value FROM run_facets WHERE kind = 'workspace' ORDER BY value;
 -- name: get_run
 SELECT r.batch_id, r.workspace, r.user_name, r.type, r.project, r.labels, r.status, r.sort_at,
        r.heartbeat_interval_s, r.last_seen_at, r.last_progress_at, r.last_occurred_at, s.summary,
-       to_jsonb(c) - 'state' - 'batch_id' AS jobs, s.state
-  FROM runs r JOIN run_states s USING (batch_id) LEFT JOIN job_batches c USING (batch_id)
+       to_jsonb(c) - 'batch_id' AS jobs, s.state
+  FROM runs r JOIN run_states s USING (batch_id)
+  LEFT JOIN (SELECT batch_id, queued, running, succeeded, failed, aborted, cached FROM job_batches) AS c USING (batch_id)
  WHERE r.batch_id = %(batch_id)s AND (%(all)s OR r.workspace = ANY (%(workspaces)s));
 
 -- name: visible_runs

@@ -38,10 +38,11 @@ CREATE TABLE run_words (
 CREATE INDEX run_words_by_word ON run_words USING gin (words);
 
 -- What the fold must remember of a run to take the next event, in whatever order events come; and what is shown of it.
+-- json, not jsonb: both come back whole or not at all, and nothing is taken apart to be written.
 CREATE TABLE run_states (
     batch_id text COLLATE "C" PRIMARY KEY,
-    state    jsonb NOT NULL,
-    summary  jsonb NOT NULL
+    state    json NOT NULL,
+    summary  json NOT NULL
 );
 
 -- What the filter row offers, with the number of runs that have it.

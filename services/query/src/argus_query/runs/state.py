@@ -16,6 +16,7 @@ from argus_query.facts import (
     state_field,
 )
 from argus_query.lifecycle import Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
+from argus_query.sql import array_text
 
 DEFAULT_HEARTBEAT_S = 30.0
 MAX_REMEMBERED = 1_000
@@ -177,21 +178,13 @@ class RunState:
     def sort_at(self) -> int:
         return self.started_at if self.started_at is not None else self.first_at or 0
 
-    def row(self, found_by: FoundBy) -> dict[str, Any]:
+    def row(self, found_by: FoundBy) -> tuple[Any, ...]:
         """Its row in `runs`. found_by: as `found_by()` says."""
-        return {
-            "batch_id": self.batch_id,
-            "workspace": self.workspace,
-            "user_name": self.user,
-            "type": self.get("type", "training"),
-            "project": self.project,
-            "labels": self.labels,
-            "status": self.status(),
-            "sort_at": iso(found_by.at),
-            "heartbeat_interval_s": self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S,
-            **self.times(),
-            "search_text": found_by.text,
-        }
+        return (
+            self.batch_id, self.workspace, self.user, self.get("type", "training"), self.project, array_text(self.labels),
+            self.status(), iso(found_by.at), self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S, *self.times(),
+            found_by.text,
+        )  # fmt: skip
 
     def summary(self) -> dict[str, Any]:
         """What lists show of it, beyond its row in `runs`."""
@@ -209,13 +202,9 @@ class RunState:
             "reason": end_data.get("reason") or _last_line(end_data.get("error_report")),
         }
 
-    def times(self) -> dict[str, Any]:
-        return {
-            "batch_id": self.batch_id,
-            "last_seen_at": iso(self.seen or None),
-            "last_progress_at": iso(self.progressed or None),
-            "last_occurred_at": iso(self.last_at or None),
-        }
+    def times(self) -> tuple[str | None, str | None, str | None]:
+        """When it was last seen, last made progress, and last said anything."""
+        return iso(self.seen or None), iso(self.progressed or None), iso(self.last_at or None)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -30,8 +30,6 @@ class Gathered:
     owners: list[tuple[SeriesKey, int]]
     starts: list[int]
     points: Points
-    purged: set[str]
-    """Runs that were erased."""
 
 
 @dataclass(slots=True)
@@ -61,9 +59,11 @@ class _Columns:
 
 
 def gather(records: Sequence[Record]) -> Gathered:
-    """All points of `records`. What is no telemetry is passed over."""
-    columns, purged = _Columns(), set[str]()
+    """All points of `records`."""
+    columns = _Columns()
     for record in records:
+        if record.retention_class not in ("metrics", "snapshots"):
+            continue
         for share in record.shares():
             place = (record.batch_id, share.job_id or "", share.attempt)
             if share.kind == "job_epoch":
@@ -75,9 +75,7 @@ def gather(records: Sequence[Record]) -> Gathered:
                     columns.add(
                         place, "system", Measured(tuple(readings), None, None, [time], [event["event_id"]], [readings])
                     )
-            elif share.kind == "run_purged":
-                purged.add(record.batch_id)
-    return _sorted(columns, purged)
+    return _sorted(columns)
 
 
 def readings_of(data: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +94,7 @@ def readings_of(data: dict[str, Any]) -> dict[str, Any]:
     return readings
 
 
-def _sorted(columns: _Columns, purged: set[str]) -> Gathered:
+def _sorted(columns: _Columns) -> Gathered:
     n_points = len(columns.values)
     owners = np.array(columns.owners, dtype=np.int64)
     order = np.argsort(owners, kind="stable")
@@ -112,7 +110,7 @@ def _sorted(columns: _Columns, purged: set[str]) -> Gathered:
         order = np.lexsort((points["value"], points["tie"], points["time_us"], points["step"], owners))
         points = points[order]  # owners stay as they are: they are the first to sort by
     starts = np.concatenate(([0], np.flatnonzero(~same) + 1)).tolist() if n_points else []
-    return Gathered(list(columns.owner_numbers), starts, points, purged)
+    return Gathered(list(columns.owner_numbers), starts, points)
 
 
 def _floats(values: list[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

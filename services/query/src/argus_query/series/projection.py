@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 from psycopg import AsyncConnection
 
-from argus_query.read_model import Record
+from argus_query.read_model import Record, purged_batches
 from argus_query.series.blocks import NO_TIERS, SQL, block_rows
 from argus_query.series.gather import Gathered, SeriesKey, gather
 from argus_query.series.maintenance import SeriesMerging
@@ -46,7 +46,7 @@ class SeriesReadModel:
         gathered = gather(records)
         if gathered.starts:
             await self._write(connection, gathered)
-        for batch_id in gathered.purged:
+        for batch_id in purged_batches(records):
             await connection.execute(SQL["delete_blocks_of_run"], [batch_id])
             await connection.execute(SQL["delete_series_of_run"], [batch_id])
 
