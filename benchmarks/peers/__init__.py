@@ -114,6 +114,7 @@ def _figures(argus: dict[str, Any], mlflow: dict[str, Any], trackio: dict[str, A
         Figure("  argus: jobs of one run", jobs, None, "jobs/s", "higher"),
         Figure("  argus: runs, through the broker", by_broker, None, "runs/s", "higher"),
         Figure("  argus: all 10,000 points of a curve", argus["history_s"] * 1000, None, "ms"),
+        Figure("  argus: the same by httpx and Python's json", argus["history_json_s"] * 1000, None, "ms"),
         Figure("  argus: the curve as a page asks for it", argus["first_answer_s"] * 1000, None, "ms"),
         Figure("  mlflow: all 10,000 points of a metric", mlflow["history_s"] * 1000, None, "ms"),
         Figure("  trackio: all 10,000 points", trackio["history_s"] * 1000, None, "ms"),

@@ -9,7 +9,8 @@ from typing import Any
 import click
 import httpx
 
-from argus.cli.door import Door, job_path, run_path
+from argus.cli.door import Door
+from argus.reader import job_path, run_path
 
 ENDED = ("succeeded", "failed", "aborted", "cached")
 _TRIES = 30

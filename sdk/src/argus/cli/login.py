@@ -8,7 +8,7 @@ import click
 import httpx
 import orjson
 
-from argus.cli.door import detail
+from argus.reader import detail
 from argus.settings import clean_url, credentials_path, read_credentials, write_credentials
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import click
 import orjson
 
-from argus.cli.door import Door, job_path, run_path
+from argus.cli.door import Door
 from argus.cli.follow import ENDED, ended_at
 from argus.cli.follow import follow as lines_behind
 from argus.cli.tables import moment, plain, seconds, table
+from argus.reader import job_path, run_path
 
 STATUSES = ["queued", "running", "stopping", "succeeded", "failed", "aborted", "disconnected"]
 
