@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
+import zstandard
 
 from argus.spool import frame
 from argus_testkit import LocalStack, eventually
-from argus_testkit.faults import Key, Said, Workload, check, pick, settle
+from argus_testkit.faults import Key, Said, Workload, check, pick, seeded, settle
 from argus_testkit.faults.observe import in_the_log
 from argus_testkit.faults.payloads import LINE
 from argus_testkit.proxy import FaultProxy
@@ -215,3 +217,36 @@ def test_a_slow_bad_link_stores_nothing_twice(door: str, faulty_stack: LocalStac
     verdict = check(faulty_stack, said).require()
     print(f"{door}: {cuts} connections cut; {verdict.late} events arrived behind later ones")
     assert cuts > 0
+
+
+LARGE = """
+import sys, argus
+with argus.init(batch_id=sys.argv[1], resource_interval_s=0) as run, run.job("job") as job:
+    for n in range(500):  # two large messages, each of which takes 6 s and more
+        job.log(f"{n} " + "x" * 60)
+        job.epoch(n, loss=n)
+sys.exit(0 if argus.flush(120) else 1)
+"""
+
+
+@pytest.mark.parametrize("door", ["nats", "http"])
+def test_what_a_thin_link_takes_long_for_arrives_and_is_sent_once(
+    door: str, faulty_stack: LocalStack, tmp_path: Path
+) -> None:
+    """X2: a message is on its way for as long as an answer used to be waited for: it was held to be lost, and sent again, for ever."""
+    batch_id = f"thin-{door}-{uuid4().hex[:8]}"
+    environment = Workload(faulty_stack, tmp_path, seeded("thin")).environment
+    with between(faulty_stack, door) as (proxy, url):
+        proxy.slow(delay_s=0.3, jitter_s=0.2, bytes_per_s=24_000)
+        done = subprocess.run(
+            [sys.executable, "-c", LARGE, batch_id], env={**environment, "ARGUS_URL": url},
+            capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        carried = proxy.carried["up"]
+    assert done.returncode == 0, done.stderr
+    with faulty_stack.database() as database:
+        rows = database.execute("SELECT payload FROM log.record_batches WHERE batch_id = %s", [batch_id]).fetchall()
+    unpack = zstandard.ZstdDecompressor()
+    n_bytes = sum(len(unpack.decompress(payload, max_output_size=1 << 24)) for (payload,) in rows)
+    print(f"{door}: {carried} bytes for {n_bytes} of events; {done.stderr.strip()}")
+    assert carried < 1.5 * n_bytes

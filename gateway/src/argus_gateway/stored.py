@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_KEPT = 50_000
 _MAX_UNREAD_BYTES = 1 << 20
-"""About 8,000 words: read at once they hold the gateway up for less than 0.1 s."""
+"""Of the messages themselves. About 8,000 words: read at once they hold the gateway up for less than 0.1 s."""
 _ATTENTIVE_S = 60.0
 Producer = tuple[str, str, str, str]
 """(workspace, user, producer_id, class)"""
@@ -29,7 +29,7 @@ Producer = tuple[str, str, str, str]
 
 class Watermarks:
     """The newest word per producer and class, of the 50,000 heard of last. A producer that asks for a forgotten one gets
-    nothing, re-sends, and ingest says it anew.
+    nothing, or an older one, re-sends, and ingest says it anew.
 
     Only who sends over HTTPS asks; the others hear ingest themselves. Until somebody has asked within the last minute,
     words are put aside as they came, the newest MiB of them.

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, inf, nan
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import quote
 
 import httpx
 import orjson
 
-from argus.settings import settings
+from argus.settings import settings, without_password
 
 MOST_POINTS = 10_000
 """That one answer holds exactly."""
-_AIM = 8_000
-"""Of a piece of a longer history: its buckets tell only about how many points it has."""
+_TARGET_POINTS = 8_000
+"""Of a piece of a longer history: where its points lie is only guessed."""
+_EXACT_STEPS = 2**53
+"""Bounds travel as floats: beyond, one step cannot be told from the next."""
 _PAGE = 200
-_WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
-Fields = dict[str, Any]
+_NON_FINITE = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
+Json = dict[str, Any]
 
 
 class ReadError(Exception):
@@ -37,6 +39,7 @@ class ReadError(Exception):
 class History:
     """Every point of one metric of one job, sorted by attempt, step and time. All lists have the same length.
 
+    step: the epoch where only that was logged, and seconds since 1970 where neither was, as of the machine's readings.
     time_ms: by the sender's clock, since 1970. value: NaN and the infinities where they were logged.
     """
 
@@ -51,23 +54,24 @@ class History:
 
 
 class Reader:
-    """Asks one Argus over HTTP. Answers are dicts as `/docs` of the gateway describes them.
+    """Asks one Argus over HTTP. Answers are dicts as `/docs` of the gateway describes them. Threads may share one.
 
     url, token: else ARGUS_URL (or ARGUS_PUBLIC_URL, where that one names the broker) and ARGUS_TOKEN, else what `argus login`
     kept. Errors of every call: `ReadError`.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, timeout_s: float = 15.0) -> None:
+        if url is not None and not url.strip().startswith(("http://", "https://")):
+            raise ReadError("url must start with http:// or https://")
         where = settings(url, token)
         base = where.url if where.is_http else where.public_url
         if base is None:
             raise ReadError("no address: run `argus login URL`, or set ARGUS_URL to http(s)://…")
         if not where.token:
             raise ReadError("no key: run `argus login URL`, or set ARGUS_TOKEN")
-        self.url = base
-        self._client = httpx.Client(
-            base_url=base, headers={"Authorization": f"Bearer {where.token}"}, timeout=timeout_s
-        )
+        self.url = without_password(base)
+        headers = {"Authorization": f"Bearer {where.token}"}
+        self._client = httpx.Client(base_url=base, headers=headers, timeout=timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -82,46 +86,55 @@ class Reader:
     def runs(
         self, *, status: str | list[str] | None = None, project: str | None = None, label: str | None = None,
         search: str | None = None,
-    ) -> Iterator[Fields]:  # fmt: skip
-        """The runs that one may see, the newest first; all of them, a page at a time as they are taken."""
+    ) -> Iterator[Json]:  # fmt: skip
+        """The runs that one may see, the newest first; all of them, a page at a time as they are taken.
+
+        status: any of these; of an empty list there are none.
+        """
+        if status == []:
+            return iter(())
         return self._pages(
             "/api/batches", status=[status] if isinstance(status, str) else status, project=project, label=label,
             search=search,
         )  # fmt: skip
 
-    def run(self, batch_id: str) -> Fields:
-        return self.get(run_path(batch_id))["run"]
+    def run(self, batch_id: str) -> Json:
+        return self._field(run_path(batch_id), "run")
 
-    def jobs(self, batch_id: str) -> Iterator[Fields]:
+    def jobs(self, batch_id: str) -> Iterator[Json]:
         """The jobs of a run in natural order; all of them, a page at a time as they are taken."""
         return self._pages(f"{run_path(batch_id)}/jobs")
 
-    def job(self, batch_id: str, job_id: str) -> Fields:
+    def job(self, batch_id: str, job_id: str) -> Json:
         """With its params, its result, and in `series` what each metric comes to."""
-        return self.get(job_path(batch_id, job_id))["job"]
+        return self._field(job_path(batch_id, job_id), "job")
 
     def history(self, batch_id: str, job_id: str, key: str) -> History:
-        """Every point of metric `key`, or else of the machine's reading `key`, however many there are. Without any it is empty. Errors: `ReadError`, also where a
-        single step has more than 10,000 points."""
-        pieces = list(self._exactly(job_path(batch_id, job_id), key, None, None))
+        """Every point of metric `key`, or else of the machine's reading `key`, however many there are.
+
+        Without any it is empty. Errors: `ReadError`, also where a single step has more points than one answer holds.
+        """
+        pieces = list(self._pieces(job_path(batch_id, job_id), key, None, None))
         if len(pieces) == 1:
             return pieces[0]
-        points = [
-            point
-            for piece in pieces
-            for point in zip(piece.attempt, piece.step, piece.time_ms, piece.value, strict=True)
-        ]
-        if any(piece.attempt[0] != piece.attempt[-1] for piece in pieces if piece):
-            points.sort(key=lambda point: point[:3])
-        attempt, step, time_ms, value = (list(column) for column in zip(*points, strict=True)) if points else ([],) * 4
-        return History(key, attempt, step, time_ms, value)
+        found = History(key, [], [], [], [])
+        for piece in pieces:
+            found.attempt.extend(piece.attempt)
+            found.step.extend(piece.step)
+            found.time_ms.extend(piece.time_ms)
+            found.value.extend(piece.value)
+        if len(set(found.attempt)) <= 1:
+            return found
+        order = sorted(range(len(found)), key=found.attempt.__getitem__)  # pieces follow each other by step
+        columns = (found.attempt, found.step, found.time_ms, found.value)
+        return History(key, *([column[place] for place in order] for column in columns))  # pyright: ignore[reportArgumentType]
 
     def get(self, path: str, **params: Any) -> Any:
         """The decoded answer to `GET path`. Parameters that are None or empty are left out."""
         given = {name: value for name, value in params.items() if value not in (None, [], ())}
         try:
             answer = self._client.get(path, params=given)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ReadError(f"cannot reach {self.url}: {error or type(error).__name__}") from None
         status = answer.status_code
         if status == 401:
@@ -135,40 +148,53 @@ class Reader:
         except ValueError:
             raise ReadError(f"{self.url}{path} answered no JSON; is this an Argus?", status) from None
 
-    def _pages(self, path: str, **params: Any) -> Iterator[Fields]:
+    def _field(self, path: str, name: str, **params: Any) -> Any:
+        answer = self.get(path, **params)
+        if not isinstance(answer, dict) or name not in answer:
+            raise ReadError(f"{self.url}{path} answered without {name!r}; is this an Argus?", 200)
+        return cast("Json", answer)[name]
+
+    def _pages(self, path: str, **params: Any) -> Iterator[Json]:
         cursor = None
         while True:
             page = self.get(path, limit=_PAGE, cursor=cursor, **params)
-            yield from page["items"]
-            cursor = page["next_cursor"]
+            try:
+                items, cursor = page["items"], page["next_cursor"]
+            except (TypeError, KeyError):
+                raise ReadError(f"{self.url}{path} answered without a list; is this an Argus?", 200) from None
+            yield from items
             if cursor is None:
                 return
 
-    def _exactly(self, path: str, key: str, first: int | None, last: int | None) -> Iterator[History]:
+    def _pieces(self, path: str, key: str, first: int | None, last: int | None) -> Iterator[History]:
         """The points from step `first` to `last`, in pieces that follow each other by step."""
-        said = {"keys": key, "max_points": MOST_POINTS, "from": first, "to": last}
-        series = {one["family"]: one for one in self.get(f"{path}/series", **said)["series"]}
+        # Said twice, because `a,b` said once means two keys.
+        asked = {"keys": [key, key], "max_points": MOST_POINTS, "from": first, "to": last}
+        series = {one["family"]: one for one in self._field(f"{path}/series", "series", **asked) if one["key"] == key}
         found = series.get("metric") or series.get("system")
         if found is None:
             yield History(key, [], [], [], [])
             return
-        if not found["bucketed"]:
+        n_hidden = sum(value is None for value in found["value"]) - len(found["not_finite"])
+        cuts = list(_cuts(sorted(found["step"]), found["n_points"], first, last))
+        if not found["bucketed"] and (n_hidden <= 0 or cuts == [(first, last)]):
             yield History(key, found["attempt"], found["step"], found["time_ms"], _values(found))
             return
-        for start, end in _cuts(sorted(found["step"]), found["n_points"], first, last):
+        for start, end in cuts:
             if (start, end) == (first, last):
-                raise ReadError(f"step {start} of {key!r} has more than {MOST_POINTS} points: nobody can list them")
-            yield from self._exactly(path, key, start, end)
+                raise ReadError(f"step {start} of {key!r} has {found['n_points']} points: more than one answer holds")
+            yield from self._pieces(path, key, start, end)
 
 
 def _cuts(
     steps: list[int], n_points: int, first: int | None, last: int | None
 ) -> Iterator[tuple[int | None, int | None]]:
-    """Ranges that together are `first` to `last`, each with about 8,000 points. steps: of the last point of each bucket, which all have
-    about as many."""
-    n_pieces = max(2, ceil(n_points / _AIM))
-    ends = sorted({steps[len(steps) * piece // n_pieces] for piece in range(1, n_pieces)} - {last})
-    if not ends and last is not None and last != first:
+    """Ranges that together are `first` to `last`, smaller than it where a step lies between; about 8,000 points in each where they
+    lie evenly. steps: ascending, of a thousand and more of the points, or the last of each bucket."""
+    n_pieces = max(2, ceil(n_points / _TARGET_POINTS))
+    ends = {steps[len(steps) * piece // n_pieces] for piece in range(1, n_pieces)} if steps else set[int]()
+    ends = sorted(end for end in ends if end != last and abs(end) < _EXACT_STEPS)
+    if not ends and last is not None and last != first and abs(last) < _EXACT_STEPS:
         ends = [last - 1]  # nearly all of them are at the last step
     start = first
     for end in ends:
@@ -177,14 +203,28 @@ def _cuts(
     yield start, last
 
 
-def _values(found: Fields) -> list[float]:
-    """With what JSON cannot say put back; of a thousand and more such points the oldest are NaN, whatever they were."""
-    values: list[float | None] = found["value"]
-    words = {(one["step"], one["time_ms"]): _WORDS[one["value"]] for one in found["not_finite"]}
-    if not words:
-        return values  # pyright: ignore[reportReturnType] none of them is None
-    places = zip(found["step"], found["time_ms"], strict=True)
-    return [words.get(place, nan) if value is None else value for value, place in zip(values, places, strict=True)]
+def _values(found: Json) -> list[float]:
+    """With what JSON cannot say put back. Both are in one order; where a step has more of them than the answer tells, the oldest are
+    NaN, whatever they were."""
+    values: list[Any] = found["value"]
+    told = [_NON_FINITE[one["value"]] for one in found["not_finite"]]
+    if None not in values:
+        return values
+    places = [place for place, value in enumerate(values) if value is None]
+    told = [nan] * (len(places) - len(told)) + told
+    for place, value in zip(places, told, strict=True):
+        values[place] = value
+    return values
+
+
+def _segment(name: str) -> str:
+    """`name` as a part of an address. Errors: `ReadError` where nothing can have it."""
+    if name in ("", ".", ".."):
+        raise ReadError(f"there is nothing with the id {name!r}", 404)
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise ReadError(f"there is nothing with the id {name!r}", 404) from None
 
 
 def detail(answer: httpx.Response) -> str:
@@ -197,8 +237,8 @@ def detail(answer: httpx.Response) -> str:
 
 
 def run_path(batch_id: str) -> str:
-    return f"/api/batches/{quote(batch_id, safe='')}"
+    return f"/api/batches/{_segment(batch_id)}"
 
 
 def job_path(batch_id: str, job_id: str) -> str:
-    return f"{run_path(batch_id)}/jobs/{quote(job_id, safe='')}"
+    return f"{run_path(batch_id)}/jobs/{_segment(job_id)}"

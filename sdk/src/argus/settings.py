@@ -47,10 +47,7 @@ class Settings:
     @property
     def shown_url(self) -> str | None:
         """The URL without user name and password."""
-        if self.url is None:
-            return None
-        parts = urlsplit(self.url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return None if self.url is None else without_password(self.url)
 
 
 def settings(
@@ -64,6 +61,12 @@ def settings(
         token = kept.get("token")
     public = os.environ.get("ARGUS_PUBLIC_URL") or (url if url and url.startswith("http") else kept.get("url"))
     return Settings(url, token, spool_root(spool_dir), max_bytes(), public)
+
+
+def without_password(url: str) -> str:
+    """`url` as it may be shown: without user name and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def clean_url(url: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isnan
 from typing import Any
 from uuid import uuid4
@@ -19,8 +20,11 @@ with argus.init(batch_id={batch_id!r}, project="read", labels=["ä b"], resource
             job.epoch(step, loss=1 / (step + 1))
             if step % 5_000 == 0:
                 job.epoch(step, odd=[float("nan"), float("inf"), -float("inf"), 1.5, 2][step // 5_000])
+            if step % 5 == 0:
+                job.epoch(step, hot=float("inf"))
         for n in range(12_000):
             job.epoch(7, same=n)
+        job.epoch(1, **{{"a,b": 1.0, "a": 2.0, "b": 3.0, "cpu_pct": 4.0}})
     for n in range(3):
         run.job(f"job-{{n}}").finish()
 assert argus.flush(60)
@@ -52,14 +56,23 @@ def test_what_was_said_comes_back(stack: LocalStack, scripts: Any, until: Any, r
     assert loss.value == [1 / (step + 1) for step in range(N_STEPS)]
     assert len(loss) == len(loss.attempt) == len(loss.time_ms) == N_STEPS
     assert sorted(loss.time_ms) == loss.time_ms
+    hot = reader.history(batch_id, "a/b", "hot")
+    assert (hot.step, set(hot.value)) == (list(range(0, N_STEPS, 5)), {float("inf")})
+    for key, value in (("a,b", 1.0), ("a", 2.0), ("cpu_pct", 4.0)):
+        assert reader.history(batch_id, "a/b", key).value == [value]
+    assert len(reader.history(batch_id, "a/b", "")) == 0
     odd = reader.history(batch_id, "a/b", "odd")
     assert isnan(odd.value[0])
     assert odd.value[1:] == [float("inf"), -float("inf"), 1.5, 2.0]
     assert len(reader.history(batch_id, "a/b", "nobody said this")) == 0
 
-    with pytest.raises(argus.ReadError, match="step 7 of 'same' has more than 10000 points"):
+    with pytest.raises(argus.ReadError, match="step 7 of 'same' has 12000 points"):
         reader.history(batch_id, "a/b", "same")
-    for ask in (lambda: reader.run("nobody"), lambda: reader.history(batch_id, "nobody", "loss")):
+    asked: list[Callable[[], object]] = [
+        lambda: reader.run("nobody"), lambda: reader.history(batch_id, "nobody", "loss"), lambda: reader.run(".."),
+        lambda: reader.job(batch_id, ""), lambda: reader.run("\ud800"),
+    ]  # fmt: skip
+    for ask in asked:
         with pytest.raises(argus.ReadError) as refused:
             ask()
         assert refused.value.status == 404
@@ -76,3 +89,22 @@ def test_all_pages_are_walked(stack: LocalStack, scripts: Any, until: Any, reade
     )
     assert code == 0
     assert until(lambda: len({run["batch_id"] for run in reader.runs(project=project)}) == n_runs)
+
+
+def test_attempts_follow_each_other_however_their_steps_lie(
+    stack: LocalStack, scripts: Any, until: Any, reader: argus.Reader
+) -> None:
+    """The second attempt has begun anew, and both have more points than one answer holds."""
+    batch_id, n_steps = f"again-{uuid4().hex[:8]}", 9_000
+    for attempt, steps in ((1, range(n_steps, 2 * n_steps)), (2, range(n_steps))):
+        code, _, _ = scripts.run(
+            f"with argus.init(batch_id={batch_id!r}, resume={attempt}, resource_interval_s=0) as run, run.job('j') as job:\n"
+            f"    for step in {steps!r}:\n        job.epoch(step, loss=step)\nassert argus.flush(60)",
+            ARGUS_URL=stack.url, ARGUS_TOKEN=stack.credentials.token,
+        )  # fmt: skip
+        assert code == 0
+    assert until(lambda: len(reader.history(batch_id, "j", "loss")) == 2 * n_steps)
+    loss = reader.history(batch_id, "j", "loss")
+    assert loss.attempt == [1] * n_steps + [2] * n_steps
+    assert loss.step == [*range(n_steps, 2 * n_steps), *range(n_steps)]
+    assert loss.value == loss.step

@@ -48,6 +48,13 @@ def test_without_an_address_or_key_it_says_what_to_do(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(argus.ReadError, match="argus login"):
         argus.Reader()
+    monkeypatch.setenv("ARGUS_PUBLIC_URL", "http://127.0.0.1:1")
+    for nowhere in ("argus.example.com", "nats://other:4222", ""):
+        with pytest.raises(argus.ReadError, match="http"):
+            argus.Reader(nowhere, "ak_a_b")  # and not the one from the environment, which would hear of the key
+    with argus.Reader("http://u:secret@127.0.0.1:1", "ak_a_b") as reader, pytest.raises(argus.ReadError) as refused:
+        reader.run("b")
+    assert "secret" not in str(refused.value)
     with pytest.raises(argus.ReadError, match="ARGUS_TOKEN"):
         argus.Reader("http://127.0.0.1:1")
     with argus.Reader("http://127.0.0.1:1", "ak_a_b") as reader, pytest.raises(argus.ReadError, match="cannot reach"):

@@ -89,6 +89,20 @@ def test_slow_is_slow(proxy: FaultProxy) -> None:
         assert time.monotonic() - began >= 0.2
 
 
+def test_what_is_late_does_not_hold_up_what_follows_and_stays_in_order(proxy: FaultProxy) -> None:
+    proxy.slow(delay_s=0.4, jitter_s=0.2, bytes_per_s=100_000)
+    words = [b"%d" % number for number in range(20)]
+    with connect(proxy) as one:
+        began = time.monotonic()
+        for word in words:
+            one.sendall(word + b"\n")
+            time.sleep(0.01)
+        one.shutdown(socket.SHUT_WR)
+        heard = b"".join(iter(lambda: one.recv(1_000), b""))
+        assert 0.8 <= time.monotonic() - began < 8, "one after the other they would take 16 s and more"
+    assert heard == b"".join(b"heard %s\n" % word for word in words)
+
+
 @pytest.mark.parametrize(("when", "heard"), [("before", [b"a"]), ("after", [b"a", b"COMMIT"])])
 def test_a_trap_cuts_at_the_pattern(proxy: FaultProxy, when: str, heard: list[bytes]) -> None:
     trap = proxy.cut_at(b"COMMIT", 1, when=lambda _: when)

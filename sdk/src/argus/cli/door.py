@@ -5,26 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import click
 import orjson
 
 from argus.reader import Reader, ReadError, detail
 
 
 class Door(Reader):
-    """Every trouble ends the command with one clear line (exit code 1)."""
-
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        try:
-            super().__init__(url, token)
-        except ReadError as error:
-            raise click.ClickException(str(error)) from None
-
-    def get(self, path: str, **params: Any) -> Any:
-        try:
-            return super().get(path, **params)
-        except ReadError as error:
-            raise click.ClickException(str(error)) from None
+    """A `Reader` that can follow what is new, too."""
 
     def stream(self, topic: str, since: int) -> Iterator[tuple[str, dict[str, Any], int]]:
         """The frames of the live stream behind log position `since`: name, data, and the position reached with it.
@@ -36,7 +23,7 @@ class Door(Reader):
         with self._client.stream("GET", "/api/stream", params=params, timeout=20) as answer:
             if answer.status_code != 200:
                 answer.read()
-                raise click.ClickException(f"{self.url} answered {answer.status_code}: {detail(answer)}")
+                raise ReadError(f"{self.url} answered {answer.status_code}: {detail(answer)}", answer.status_code)
             for line in _lines(answer.iter_bytes()):
                 field, _, value = line.partition(": ")
                 if field == "event":

@@ -10,7 +10,7 @@ import click
 import httpx
 
 from argus.cli.door import Door
-from argus.reader import job_path, run_path
+from argus.reader import ReadError, job_path, run_path
 
 ENDED = ("succeeded", "failed", "aborted", "cached")
 _TRIES = 30
@@ -48,7 +48,7 @@ def follow(door: Door, batch_id: str, job_id: str | None, known: dict[str, Any])
     """The lines behind the answer `known`, until the run (or job) has ended and everything of it was told.
 
     As in the answers of the gateway, but without `cursor`: a line is told when it arrives. A broken connection is made
-    again. Errors: `click.ClickException`, after a minute without any.
+    again. Errors: `ReadError`, after a minute without any.
     """
     numbers, position, end, failures = Numbers(known["lines"]), int(known["position"]), None, 0
     topic = f"log:{batch_id}" if job_id is None else f"job:{batch_id}/{job_id}"
@@ -65,10 +65,12 @@ def follow(door: Door, batch_id: str, job_id: str | None, known: dict[str, Any])
                     end = end or ended_at(door, batch_id, job_id)
                 if end is not None and position >= end:
                     return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ReadError) as error:
+            if isinstance(error, ReadError) and error.status is not None:
+                raise
             failures += 1
             if failures > _TRIES:
-                raise click.ClickException(f"cannot reach {door.url}: {error or type(error).__name__}") from None
+                raise ReadError(f"cannot reach {door.url}: {error or type(error).__name__}") from None
         time.sleep(_PAUSE_S)
 
 

@@ -12,6 +12,19 @@ Fate = Literal["taken", "later", "unheard", "refused"]
 refused: this very message was not accepted."""
 
 
+ANSWER_S = 5.0
+"""How long an answer is waited for,"""
+SLOWEST_BYTES_PER_S = 16 * 1024
+"""beside the time that a link so slow takes for what was sent: it is late then, and not away."""
+LONGEST_ANSWER_S = 25.0
+"""The gateway ends what takes 30 s to say."""
+
+
+def answer_s(n_bytes: int) -> float:
+    """How long to wait for the answer to so many bytes."""
+    return min(ANSWER_S + n_bytes / SLOWEST_BYTES_PER_S, LONGEST_ANSWER_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Watermark:
     """What Argus has committed of one producer and class (`argus_contracts.envelope.Stored`)."""
@@ -66,7 +79,7 @@ class Transport(Protocol):
         ...
 
     def publish(self, messages: list[tuple[str, bytes]]) -> list[Fate]:
-        """The fate of each message (batch_id, body). Blocks for at most 5 s a message."""
+        """The fate of each message (batch_id, body). Blocks for as long as the slowest link takes for one, at most."""
         ...
 
     def watermarks(self, waiting: list[str]) -> list[Watermark]:

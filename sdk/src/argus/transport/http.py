@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from argus.settings import Settings
-from argus.transport.base import BackOff, Fate, Watermark, watermark
+from argus.transport.base import ANSWER_S, BackOff, Fate, Watermark, answer_s, watermark
 from argus.transport.bundles import BUNDLE_BYTES, bundles, joined
 from argus.trouble import warn
 
@@ -43,8 +43,7 @@ class HttpTransport:
 
     def __init__(self, settings: Settings) -> None:
         headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
-        timeout = httpx.Timeout(5.0, connect=2.0)
-        self._client = httpx.Client(base_url=settings.url or "", headers=headers, timeout=timeout)
+        self._client = httpx.Client(base_url=settings.url or "", headers=headers, timeout=_timeout(0))
         self._url = settings.shown_url
         self._spool_dir = settings.spool_dir
         self.workspace: str | None = None
@@ -224,7 +223,8 @@ class HttpTransport:
 
         plain: statuses that mean nothing of that kind here, and are the caller's to understand."""
         try:
-            answer = self._client.request(method, path, **options)
+            timeout = _timeout(len(options.get("content", b"")))
+            answer = self._client.request(method, path, timeout=timeout, **options)
         except (httpx.HTTPError, OSError, RuntimeError) as error:
             text = f"cannot reach {self._url} ({str(error)[:120] or type(error).__name__})"
             return self._pause("connect", f"{text}; events are kept in {self._spool_dir} and sent later")
@@ -243,6 +243,11 @@ class HttpTransport:
     def _pause(self, kind: str, text: str, at_least_s: float = 0.0) -> None:
         warn(kind, text)
         self._back_off.failed(at_least_s)
+
+
+def _timeout(n_bytes: int) -> httpx.Timeout:
+    """The kernel takes the bytes at once, so it is the answer that comes late."""
+    return httpx.Timeout(answer_s(n_bytes), connect=2.0, write=ANSWER_S)
 
 
 def _decoded(answer: httpx.Response) -> object:

@@ -19,13 +19,18 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from argus.settings import Settings
-from argus.transport.base import BackOff, Fate, Watermark, watermark
+from argus.transport.base import BackOff, Fate, Watermark, answer_s, watermark
 from argus.transport.bundles import bundles, joined
 from argus.trouble import warn
 from argus_contracts.errors import WrongSubject
 from argus_contracts.subjects import bundle_subject, event_subject, stored_subject, untoken
 
-ACK_TIMEOUT_S = 5.0
+FIRST_WINDOW_BYTES = 256 * 1024
+MOST_WINDOW_BYTES = 8 * 1024 * 1024
+LEAST_WINDOW_BYTES = 32 * 1024
+SOON_S, LATE_S = 0.5, 2.0
+"""A window that was acknowledged so soon is doubled; one that took longer than the other is cut to what passes in that time. What is on
+its way through a slow link would else be held to be lost, and sent again behind itself."""
 _abandoned: list[NatsTransport] = []
 
 
@@ -43,6 +48,7 @@ class NatsTransport:
         self._arrived: deque[Watermark] = deque()
         self._publishing: list[asyncio.Future[Fate]] = []
         self._connecting = False
+        self._window_bytes = FIRST_WINDOW_BYTES
 
     def connected(self) -> bool:
         if self._client is not None and self._client.is_connected:
@@ -150,9 +156,11 @@ class NatsTransport:
 
     async def _publish_all(self, client: Client, messages: list[tuple[str, bytes]]) -> list[Fate]:
         # A request on a connection that breaks may never return: nats-py leaves it waiting. `_on_lost` ends it.
-        packed = list(bundles(messages))
-        self._publishing = [asyncio.ensure_future(self._publish_bundle(client, bundle)) for bundle in packed]
-        await asyncio.wait(self._publishing, timeout=ACK_TIMEOUT_S + 1)
+        packed, n_bytes = self._window_of(messages)
+        within_s, began = answer_s(n_bytes), time.monotonic()
+        self._publishing = [asyncio.ensure_future(self._publish_bundle(client, bundle, within_s)) for bundle in packed]
+        await asyncio.wait(self._publishing, timeout=within_s + 1)
+        self._fit_window(n_bytes, time.monotonic() - began)
         fates: list[Fate] = []
         for task, bundle in zip(self._publishing, packed, strict=True):
             heard = task.done() and not task.cancelled() and not task.exception()
@@ -165,9 +173,28 @@ class NatsTransport:
             self._forbidden_until = max(self._forbidden_until, self._back_off.until)
         else:
             self._back_off.succeeded()
+        fates.extend("later" for _ in range(len(messages) - len(fates)))
         return fates
 
-    async def _publish_bundle(self, client: Client, bundle: list[tuple[str, bytes]]) -> Fate:
+    def _window_of(self, messages: list[tuple[str, bytes]]) -> tuple[list[list[tuple[str, bytes]]], int]:
+        """The first bundles that may be on their way together, at least one, and their bytes."""
+        packed: list[list[tuple[str, bytes]]] = []
+        n_bytes = 0
+        for bundle in bundles(messages):
+            size = sum(len(body) for _, body in bundle)
+            if packed and n_bytes + size > self._window_bytes:
+                break
+            packed.append(bundle)
+            n_bytes += size
+        return packed, n_bytes
+
+    def _fit_window(self, n_bytes: int, took_s: float) -> None:
+        if took_s < SOON_S:
+            self._window_bytes = min(self._window_bytes * 2, MOST_WINDOW_BYTES)
+        elif took_s > LATE_S:
+            self._window_bytes = max(int(min(n_bytes, self._window_bytes) * LATE_S / took_s), LEAST_WINDOW_BYTES)
+
+    async def _publish_bundle(self, client: Client, bundle: list[tuple[str, bytes]], within_s: float) -> Fate:
         assert self.workspace is not None
         assert self.user is not None
         batch_id = bundle[0][0]
@@ -176,7 +203,7 @@ class NatsTransport:
         else:
             subject = bundle_subject(self.workspace, self.user)
         try:
-            reply = await client.request(subject, joined(bundle), timeout=ACK_TIMEOUT_S)
+            reply = await client.request(subject, joined(bundle), timeout=within_s)
             answer = orjson.loads(reply.data)
         except NoRespondersError:
             warn("stream", f"{self._settings.shown_url} has no stream for events yet; they are sent later")

@@ -38,7 +38,7 @@ def array_text(texts: Sequence[str]) -> str:
 
 
 def json_text(value: Any) -> str:
-    """For a `json` column: names in one order, because PostgreSQL keeps such a text as it is, and equal states must be equal."""
+    """For a `json` column: keys in one order, because PostgreSQL keeps such a text as it is, and equal states must be equal."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 

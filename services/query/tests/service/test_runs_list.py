@@ -191,3 +191,19 @@ async def test_labels_and_names_of_any_characters_come_back_and_are_found(live: 
     for label in odd:
         assert [one.batch_id for one in await asked(live, viewer=root, label=label)] == ["odd"], label
     assert {one.batch_id for one in await asked(live, viewer=root)} == {"odd", "plain"}
+
+
+async def test_a_number_may_be_whole_in_one_run_and_not_in_another(
+    live: Any, log: Any, event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are one column of a statement."""
+    for batch_id, said in (
+        ("whole", {"heartbeat_interval_s": 30}),
+        ("broken", {"heartbeat_interval_s": 2.5}),
+        ("none", {}),
+    ):
+        log.append([event("batch_start", batch_id, at=1, **said)])
+    await live.project()
+    assert caplog.messages == []
+    rows = await live.rows("SELECT batch_id, heartbeat_interval_s FROM read.runs ORDER BY batch_id")
+    assert [tuple(row) for row in rows] == [("broken", 2.5), ("none", 30.0), ("whole", 30.0)]

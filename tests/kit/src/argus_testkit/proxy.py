@@ -26,6 +26,8 @@ Direction = Literal["up", "down"]
 _CHUNK = 64 * 1024
 _HELLO_BYTES = 4_096
 _ANSWER_SECONDS = 60.0
+_APART_S = 1e-6
+"""Of two chunks that are late: an event loop calls what is due at the same time in any order."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +81,8 @@ class FaultProxy:
         self._links: set[_Link] = set()
         self.accepted = 0
         """Connections so far."""
+        self.carried: dict[Direction, int] = {"up": 0, "down": 0}
+        """Bytes so far."""
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
@@ -124,7 +128,7 @@ class FaultProxy:
     def slow(
         self, match: bytes = b"", *, delay_s: float = 0.0, jitter_s: float = 0.0, bytes_per_s: float = 0.0
     ) -> None:
-        """Every chunk comes so much later, and not faster than that, in each direction."""
+        """As a long thin line: everything comes so much later, in its order, and not faster than that, in each direction."""
         self._call(self._add(_Fault(match, delay_s=delay_s, jitter_s=jitter_s, bytes_per_s=bytes_per_s)))
 
     def hold(self, seconds: float, match: bytes = b"") -> None:
@@ -212,18 +216,25 @@ class FaultProxy:
     async def _pump(
         self, link: _Link, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        due = 0.0
         with contextlib.suppress(OSError, TimeoutError):
-            while data := await reader.read(_CHUNK):
+            while data := await reader.read(self._most_at_once(link)):
                 if direction == "up" and len(link.hello) < _HELLO_BYTES:
                     link.hello += data[: _HELLO_BYTES - len(link.hello)]
                 await self._suffer(link, direction, len(data))
+                self.carried[direction] += len(data)
                 if direction == "up" and await self._trapped(link, data, writer):
                     return
                 if direction == "down" and link.answered is not None:
                     link.answered.set()
                     return
-                writer.write(data)
-                await writer.drain()
+                due = max(due + _APART_S, self._loop.time() + self._delay(link))
+                if due > self._loop.time():
+                    self._loop.call_at(due, _pass_on, writer, data)
+                else:
+                    writer.write(data)
+                    await writer.drain()
+            await asyncio.sleep(due - self._loop.time())
             if writer.can_write_eof():
                 writer.write_eof()
         if direction == "down" or reader.exception() is not None:
@@ -240,12 +251,20 @@ class FaultProxy:
             if fault.refused:
                 self._reset(link)
                 raise ConnectionResetError
-            pause += fault.delay_s + fault.jitter_s * self._dice.random()
             pause += n_bytes / fault.bytes_per_s if fault.bytes_per_s else 0.0
             if direction == "down" and fault.hold_s:
                 pause += fault.hold_s - self._loop.time() % fault.hold_s
         if pause:
             await asyncio.sleep(pause)
+
+    def _delay(self, link: _Link) -> float:
+        """Seconds from the end of the line that is nearer to the other."""
+        return sum(fault.delay_s + fault.jitter_s * self._dice.random() for fault in self._of(link))
+
+    def _most_at_once(self, link: _Link) -> int:
+        """Bytes: of a thin line what it takes in 50 ms."""
+        rates = [fault.bytes_per_s for fault in self._of(link) if fault.bytes_per_s]
+        return max(512, min(_CHUNK, int(min(rates, default=_CHUNK * 20) * 0.05)))
 
     def _of(self, link: _Link) -> list[_Fault]:
         return [fault for fault in self._faults if fault.meets(link.hello)]
@@ -268,6 +287,11 @@ class FaultProxy:
         self._links.discard(link)
         _reset_socket(link.client)
         _reset_socket(link.server)
+
+
+def _pass_on(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(data)
 
 
 def _reset_socket(writer: asyncio.StreamWriter) -> None:

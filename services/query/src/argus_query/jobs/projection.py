@@ -63,7 +63,7 @@ class Jobs:
         batches: dict[str, BatchState] = {}
         verdicts: dict[str, Any] = {}
         for record in records:
-            if record.retention_class == "lifecycle" and not any(map(_tells_of_jobs, record.events)):
+            if record.retention_class == "lifecycle" and not any(map(_says_more_than_a_decision, record.events)):
                 continue  # only decisions of Argus
             batch = self._batch(record.batch_id)
             if batch.batch_id not in batches:
@@ -187,7 +187,7 @@ def _job_ids(record: Record) -> Iterable[str]:
     return (job_id for job_id in told if job_id is not None)
 
 
-def _tells_of_jobs(event: dict[str, Any]) -> bool:
+def _says_more_than_a_decision(event: dict[str, Any]) -> bool:
     return is_sign_of_life(event["kind"]) or bool(event.get("job_id"))
 
 

@@ -182,7 +182,7 @@ class RunState:
         """Its row in `runs`. found_by: as `found_by()` says."""
         return (
             self.batch_id, self.workspace, self.user, self.get("type", "training"), self.project, array_text(self.labels),
-            self.status(), iso(found_by.at), self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S, *self.times(),
+            self.status(), iso(found_by.at), float(self.get("heartbeat_interval_s") or DEFAULT_HEARTBEAT_S), *self.times(),
             found_by.text,
         )  # fmt: skip
 

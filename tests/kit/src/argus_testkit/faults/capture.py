@@ -35,7 +35,9 @@ class LiveCapture:
         """The events of workloads, in the order of their arrival, repeats included."""
         self.states: list[str] = []
         """What the badge of the page said, without repeats: `live`, `behind`, `unavailable`."""
-        self.resets = 0
+        self.passed_over: list[tuple[int, int]] = []
+        """(cursor before, position after) of each `reset`: the page was told to fetch everything anew, so what lies between is not
+        said on the stream."""
         self.connections = 0
         with stack.client() as client:
             self.cursor: int = eventually(lambda: positions(client), what="the gateway answers").projected
@@ -76,7 +78,7 @@ class LiveCapture:
                     found = (seen_event(event, event["position"]) for event in data["events"])
                     self.heard += [seen for seen in found if seen is not None]
                 elif event == "reset":
-                    self.resets += 1
+                    self.passed_over.append((self.cursor, data["position"]))
                 elif event == "status" and self.states[-1:] != [data["state"]]:
                     self.states.append(data["state"])
                 if cursor is not None:
