@@ -54,7 +54,7 @@ class History:
 
 
 class Reader:
-    """Asks one Argus over HTTP. Answers are dicts as `/docs` of the gateway describes them. Threads may share one.
+    """Asks one Argus over HTTP. Answers are dicts, as the gateway describes them at `/api/docs`. Threads may share one.
 
     url, token: else ARGUS_URL (or ARGUS_PUBLIC_URL, where that one names the broker) and ARGUS_TOKEN, else what `argus login`
     kept. Errors of every call: `ReadError`.
