@@ -20,6 +20,7 @@ from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, parse_event,
 from argus_contracts.subjects import (
     EventSource,
     bundle_subject,
+    decision_subject,
     event_subject,
     parse_event_subject,
     partition,
@@ -180,6 +181,9 @@ def test_the_subject_says_who(workspace: str, user: str, batch_id: str) -> None:
     assert (source.workspace, source.user, source.partition) == (workspace, user, partition(batch_id))
     assert 0 <= source.partition < N_PARTITIONS
     assert parse_event_subject(bundle_subject(workspace, user)) == EventSource(workspace, user, None)
+    decided = parse_event_subject(decision_subject(user, batch_id))
+    assert decided == EventSource("", "", partition(batch_id), service=user)
+    assert decision_subject(user, batch_id).split(".")[2] not in (token(workspace), token("argus"), token("=argus"))
 
 
 def test_partitions_never_change() -> None:

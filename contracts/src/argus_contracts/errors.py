@@ -47,6 +47,12 @@ class NotTheOwner(Refused):
     code = "not_the_owner"
 
 
+class UnknownBatch(Refused):
+    """A decision about a run that nobody has ever said anything of."""
+
+    code = "unknown_batch"
+
+
 class TooManyGaps(Refused):
     """One more gap in the numbers of a sender that has left more than any honest one leaves."""
 

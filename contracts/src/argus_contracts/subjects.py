@@ -23,6 +23,8 @@ ANY_PARTITION = "any"
 ASK_BROKER_SETTINGS, ASK_BROKER_SETTINGS_BODY = "$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}'
 """A NATS server answers with its settings where the account may ask (the system account must export it)."""
 
+_ARGUS = "=argus"
+"""Stands where a workspace does in the subject of a decision. No name has this token, so no user may publish there."""
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
 _ALL_PLAIN = re.compile("[A-Za-z0-9_-]+")
 _PARTITION = re.compile(rf"[0-9]{{1,2}}|{ANY_PARTITION}")
@@ -63,6 +65,11 @@ def bundle_subject(workspace: str, user: str) -> str:
     return f"argus.events.{token(workspace)}.{token(user)}.{ANY_PARTITION}"
 
 
+def decision_subject(service: str, batch_id: str) -> str:
+    """Where `service` of Argus states what it has decided about a batch, in the form of any other event."""
+    return f"argus.events.{_ARGUS}.{token(service)}.{partition(batch_id)}"
+
+
 def own_events(workspace: str, user: str) -> str:
     """The wildcard that one user may publish to."""
     return f"argus.events.{token(workspace)}.{token(user)}.*"
@@ -76,6 +83,8 @@ class EventSource:
     user: str
     partition: int | None
     """To which every batch in it belongs; None: `ANY_PARTITION`, the batches are of any."""
+    service: str | None = None
+    """The service of Argus whose decision it is. Workspace and user are then empty: they are the batch's, which the log knows."""
 
 
 def parse_event_subject(subject: str) -> EventSource:
@@ -84,6 +93,8 @@ def parse_event_subject(subject: str) -> EventSource:
     if len(parts) != 5 or parts[:2] != ["argus", "events"] or not _PARTITION.fullmatch(parts[4]):
         raise WrongSubject(f"not an event subject: {subject[:200]!r}")
     number = None if parts[4] == ANY_PARTITION else int(parts[4])
+    if parts[2] == _ARGUS:
+        return EventSource("", "", number, service=untoken(parts[3]))
     source = EventSource(untoken(parts[2]), untoken(parts[3]), number)
     if not (source.workspace.isprintable() and source.user.isprintable()):
         raise WrongSubject(f"a name that cannot be printed: {subject[:200]!r}")

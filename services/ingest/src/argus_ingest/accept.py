@@ -264,7 +264,7 @@ def _one_by_one(
             own = parse_event(event).batch_id
             if own != batch_id:
                 _check_batch(own, batch_id, source)
-            _check_kind(event["kind"], message.retention_class)
+            _check_kind(event["kind"], message.retention_class, source)
         except Refused as refused:
             slices = slices or event_slices(raw)
             buried.append(Buried(refused, subject, slices[index], source))
@@ -282,7 +282,7 @@ def _in_common(message: EventMessage, source: EventSource) -> str | None:
     try:
         _check_batch(common.batch_id, None, source)
         for kind in common.kinds:
-            _check_kind(kind, message.retention_class)
+            _check_kind(kind, message.retention_class, source)
     except Refused:
         return None  # each is refused for itself
     return common.batch_id
@@ -295,11 +295,13 @@ def _check_batch(own: str, message_batch: str | None, source: EventSource) -> No
         raise WrongSubject(f"batch {own} belongs to partition {partition(own)}, not {source.partition}")
 
 
-def _check_kind(kind: str, place: RetentionClass) -> None:
+def _check_kind(kind: str, place: RetentionClass, source: EventSource) -> None:
     if place != EVENT_CLASSES[kind].RETENTION:
         raise Malformed(f"kind: {kind} does not travel in class {place}")
-    if kind in FACTS_OF_ARGUS:
+    if kind in FACTS_OF_ARGUS and source.service is None:
         raise NotYoursToSay(f"{kind} states a decision of Argus itself")
+    if kind not in FACTS_OF_ARGUS and source.service is not None:
+        raise NotYoursToSay(f"{kind} is no decision of Argus: only the run itself can say it")
 
 
 def _all_are_small(raw: bytes, n_events: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import zstandard
 from psycopg import AsyncConnection
 
 from argus_contracts.envelope import Stored
-from argus_contracts.errors import NotTheOwner, TooManyGaps
+from argus_contracts.errors import NotTheOwner, Refused, TooManyGaps, UnknownBatch
 from argus_ingest import ranges
 from argus_ingest.accept import Buried, Incoming
 from argus_ingest.json_bytes import event_slices
@@ -127,10 +128,14 @@ class LogAppender:
         self._days = {now.date()}
 
     async def _refuse_foreigners(self, connection: AsyncConnection[Any], incoming: list[Incoming]) -> list[Buried]:
-        """Takes the events of everybody but a batch's owner out of `incoming`; the first to speak is the owner."""
-        speaking = {message.batch_id: message for message in reversed(incoming) if message.n_events}
-        if not speaking:
+        """Takes the events of everybody but a batch's owner out of `incoming`; the first to speak is the owner.
+
+        A decision of Argus is kept with the batch it is about, as if its owner had said it; about nobody's batch it is refused.
+        """
+        said = [message for message in incoming if message.n_events]
+        if not said:
             return []
+        speaking = {message.batch_id: message for message in reversed(said) if message.source.service is None}
         # One order for everybody, or two appends could wait for each other.
         ids = sorted(speaking)
         await connection.execute(
@@ -141,12 +146,18 @@ class LogAppender:
                 "users": [speaking[i].source.user for i in ids],
             },
         )
-        rows = await (await connection.execute(SQL["owners_of_batches"], {"batch_ids": ids})).fetchall()
+        about = sorted({message.batch_id for message in said})
+        rows = await (await connection.execute(SQL["owners_of_batches"], {"batch_ids": about})).fetchall()
         owners = {batch_id: (workspace, user) for batch_id, workspace, user in rows}
         foreigners: list[Buried] = []
-        for message in incoming:
-            if message.n_events and owners[message.batch_id] != (message.source.workspace, message.source.user):
-                refused = NotTheOwner(f"batch {message.batch_id} belongs to somebody else")
+        for message in said:
+            owner = owners.get(message.batch_id)
+            if message.source.service is not None and owner is not None:
+                message.source = dataclasses.replace(message.source, workspace=owner[0], user=owner[1])
+            elif owner != (message.source.workspace, message.source.user):
+                refused: Refused = NotTheOwner(f"batch {message.batch_id} belongs to somebody else")
+                if owner is None:
+                    refused = UnknownBatch(f"nobody has said anything of batch {message.batch_id}")
                 slices = event_slices(message.raw)
                 foreigners += [
                     Buried(refused, message.subject, slices[index], message.source) for index in message.indexes
@@ -286,8 +297,8 @@ def _grave(letter: Buried) -> dict[str, Any]:
         "code": letter.refused.code,
         "reason": letter.refused.reason.replace("\x00", "\ufffd"),
         "subject": letter.subject,
-        "workspace": letter.source.workspace if letter.source else None,
-        "user": letter.source.user if letter.source else None,
+        "workspace": (letter.source.workspace or None) if letter.source else None,
+        "user": (letter.source.user or None) if letter.source else None,
         "raw": letter.raw,
         "producer_id": producer_id,
         "class": retention_class,

@@ -18,15 +18,15 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from argus_contracts.errors import WrongSubject
-from argus_contracts.subjects import EVENTS_STREAM, EVENTS_SUBJECTS, own_events, parse_event_subject
+from argus_contracts.subjects import EVENTS_STREAM, EVENTS_SUBJECTS, parse_event_subject
 from argus_ingest.receive import Receiver
 
 LOOK_EVERY_S = 0.5
 MESSAGES_AT_ONCE = 50
 """Of one quiet user, in one look."""
 USERS_AT_ONCE = 50
-User = tuple[str, str]
-"""workspace, user"""
+Sender = str
+"""What the subjects of one sender begin with: they say whose a message is (and whose decision, where Argus itself speaks)."""
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +38,7 @@ class Overtaker:
         self._longest_queue = longest_queue
         self.n_behind = 0
         """Messages that waited behind the last one that was delivered in its turn."""
-        self._seen: dict[User, int] = {}
+        self._seen: dict[Sender, int] = {}
         """The last stream sequence that was appended ahead of its turn."""
 
     async def run(self, jetstream: JetStreamContext) -> None:
@@ -62,39 +62,39 @@ class Overtaker:
             self._seen.clear()
             return 0
         waiting = (await jetstream.stream_info(EVENTS_STREAM, subjects_filter=EVENTS_SUBJECTS)).state.subjects or {}
-        quiet = quiet_users(waiting)[:USERS_AT_ONCE]
-        self._seen = {user: max(self._seen.get(user, 0), state.first_seq - 1) for user in quiet}
+        quiet = quiet_senders(waiting)[:USERS_AT_ONCE]
+        self._seen = {sender: max(self._seen.get(sender, 0), state.first_seq - 1) for sender in quiet}
         n = 0
-        for user in quiet:
-            n += await self._append_ahead(jetstream, user)
+        for sender in quiet:
+            n += await self._append_ahead(jetstream, sender)
         return n
 
-    async def _append_ahead(self, jetstream: JetStreamContext, user: User) -> int:
+    async def _append_ahead(self, jetstream: JetStreamContext, sender: Sender) -> int:
         messages: list[tuple[str, bytes]] = []
-        seen = self._seen[user]
+        seen = self._seen[sender]
         while len(messages) < MESSAGES_AT_ONCE:
             try:
-                message = await jetstream.get_msg(EVENTS_STREAM, seq=seen + 1, subject=own_events(*user), next=True)
+                message = await jetstream.get_msg(EVENTS_STREAM, seq=seen + 1, subject=f"{sender}.*", next=True)
             except NotFoundError:
                 break
             seen = message.seq or seen + 1
             messages.append((message.subject or "", message.data or b""))
         if messages and await self._receiver.receive_ahead(messages, jetstream._nc):
-            self._seen[user] = seen
+            self._seen[sender] = seen
         return len(messages)
 
 
-def quiet_users(waiting: Mapping[str, int]) -> Sequence[User]:
+def quiet_senders(waiting: Mapping[str, int]) -> Sequence[Sender]:
     """Whose messages take less than half of an equal share of the queue, those with the fewest first.
 
     waiting: messages by subject.
     """
-    of_users: Counter[User] = Counter()
+    by_sender: Counter[Sender] = Counter()
     for subject, n in waiting.items():
         try:
-            source = parse_event_subject(subject)
+            parse_event_subject(subject)
         except WrongSubject:
             continue  # buried when its turn comes
-        of_users[source.workspace, source.user] += n
-    fair_share = sum(of_users.values()) / max(1, len(of_users))
-    return [user for user, n in reversed(of_users.most_common()) if n < fair_share / 2]
+        by_sender[subject.rpartition(".")[0]] += n
+    fair_share = sum(by_sender.values()) / max(1, len(by_sender))
+    return [sender for sender, n in reversed(by_sender.most_common()) if n < fair_share / 2]

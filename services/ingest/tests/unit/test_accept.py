@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from argus_contracts.freeze import golden_samples
 from argus_contracts.registry import retention_class
-from argus_contracts.subjects import event_subject
+from argus_contracts.subjects import decision_subject, event_subject
 from argus_ingest.accept import Buried, Incoming, accept
 from argus_ingest.json_bytes import event_slices
 
@@ -295,6 +295,12 @@ def test_a_foreign_sender_needs_no_numbers() -> None:
 def test_every_golden_sample_is_taken_or_is_a_decision_of_argus(sample: dict[str, Any]) -> None:
     result = incoming(a_message(sample, **{"class": retention_class(sample["kind"])}))
     assert result.n_events == 1 or result.buried[0].refused.code == "not_yours_to_say"
+    from_argus = incoming(
+        a_message(sample, producer_id=None, first_seq=None, **{"class": retention_class(sample["kind"])}),
+        decision_subject("deleter", sample["batch_id"]),
+    )
+    assert from_argus.n_events == 1 - result.n_events, "what one may say the other may not"
+    assert (from_argus.source.service, from_argus.source.user) == ("deleter", "")
 
 
 JSON = st.recursive(
