@@ -4,7 +4,6 @@ training goes on, and all is well again soon after there is space."""
 from __future__ import annotations
 
 import re
-import re
 import resource
 import time
 from collections.abc import Iterator
