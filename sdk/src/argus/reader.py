@@ -175,15 +175,16 @@ class Reader:
         if found is None:
             yield History(key, [], [], [], [])
             return
-        n_hidden = sum(value is None for value in found["value"]) - len(found["not_finite"])
-        cuts = list(_cuts(sorted(found["step"]), found["n_points"], first, last))
-        if not found["bucketed"] and (n_hidden <= 0 or cuts == [(first, last)]):
-            yield History(key, found["attempt"], found["step"], found["time_ms"], _values(found))
+        if not found["bucketed"] and found["value"].count(None) <= len(found["not_finite"]):
+            yield _history(key, found)
             return
-        for start, end in cuts:
-            if (start, end) == (first, last):
+        for start, end in _cuts(sorted(found["step"]), found["n_points"], first, last):
+            if (start, end) != (first, last):
+                yield from self._pieces(path, key, start, end)
+            elif found["bucketed"]:
                 raise ReadError(f"step {start} of {key!r} has {found['n_points']} points: more than one answer holds")
-            yield from self._pieces(path, key, start, end)
+            else:
+                yield _history(key, found)
 
 
 def _cuts(
@@ -203,18 +204,15 @@ def _cuts(
     yield start, last
 
 
-def _values(found: Json) -> list[float]:
-    """With what JSON cannot say put back. Both are in one order; where a step has more of them than the answer tells, the oldest are
-    NaN, whatever they were."""
+def _history(key: str, found: Json) -> History:
+    """The points of one answer, with what JSON cannot say put back. Both are in one order; where a step has more of these than the answer
+    tells, the oldest are NaN, whatever they were."""
     values: list[Any] = found["value"]
-    told = [_NON_FINITE[one["value"]] for one in found["not_finite"]]
-    if None not in values:
-        return values
-    places = [place for place, value in enumerate(values) if value is None]
-    told = [nan] * (len(places) - len(told)) + told
-    for place, value in zip(places, told, strict=True):
-        values[place] = value
-    return values
+    if told := [_NON_FINITE[one["value"]] for one in found["not_finite"]]:
+        places = [place for place, value in enumerate(values) if value is None]
+        for place, value in zip(places, [nan] * (len(places) - len(told)) + told, strict=True):
+            values[place] = value
+    return History(key, found["attempt"], found["step"], found["time_ms"], values)
 
 
 def _segment(name: str) -> str:

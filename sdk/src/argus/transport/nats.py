@@ -20,7 +20,7 @@ from nats.errors import NoRespondersError
 
 from argus.settings import Settings
 from argus.transport.base import BackOff, Fate, Watermark, answer_s, watermark
-from argus.transport.bundles import bundles, joined
+from argus.transport.bundles import BUNDLE_BYTES, bundles, joined
 from argus.trouble import warn
 from argus_contracts.errors import WrongSubject
 from argus_contracts.subjects import bundle_subject, event_subject, stored_subject, untoken
@@ -160,7 +160,7 @@ class NatsTransport:
         within_s, began = answer_s(n_bytes), time.monotonic()
         self._publishing = [asyncio.ensure_future(self._publish_bundle(client, bundle, within_s)) for bundle in packed]
         await asyncio.wait(self._publishing, timeout=within_s + 1)
-        self._fit_window(n_bytes, time.monotonic() - began)
+        took_s = time.monotonic() - began
         fates: list[Fate] = []
         for task, bundle in zip(self._publishing, packed, strict=True):
             heard = task.done() and not task.cancelled() and not task.exception()
@@ -168,7 +168,9 @@ class NatsTransport:
             fates.extend(fate for _ in bundle)
             task.cancel()
         self._publishing = []
-        if any(fate in ("later", "unheard") for fate in fates):
+        is_taken = all(fate == "taken" for fate in fates)
+        self._fit_window(n_bytes, took_s, is_taken=is_taken)
+        if not is_taken:
             self._back_off.failed()
             self._forbidden_until = max(self._forbidden_until, self._back_off.until)
         else:
@@ -180,7 +182,7 @@ class NatsTransport:
         """The first bundles that may be on their way together, at least one, and their bytes."""
         packed: list[list[tuple[str, bytes]]] = []
         n_bytes = 0
-        for bundle in bundles(messages):
+        for bundle in bundles(messages, min(BUNDLE_BYTES, self._window_bytes)):
             size = sum(len(body) for _, body in bundle)
             if packed and n_bytes + size > self._window_bytes:
                 break
@@ -188,8 +190,8 @@ class NatsTransport:
             n_bytes += size
         return packed, n_bytes
 
-    def _fit_window(self, n_bytes: int, took_s: float) -> None:
-        if took_s < SOON_S:
+    def _fit_window(self, n_bytes: int, took_s: float, *, is_taken: bool) -> None:
+        if took_s < SOON_S and is_taken:
             self._window_bytes = min(self._window_bytes * 2, MOST_WINDOW_BYTES)
         elif took_s > LATE_S:
             self._window_bytes = max(int(min(n_bytes, self._window_bytes) * LATE_S / took_s), LEAST_WINDOW_BYTES)

@@ -14,7 +14,7 @@ import zstandard
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
-from argus_contracts.subjects import decision_subject, event_subject, stored_subject
+from argus_contracts.subjects import event_subject, stored_subject
 from argus_local.servers import NatsServer, PostgresServer
 from argus_testkit import Database, ServiceProcess, eventually
 from argus_testkit.nats import drained, nats_client
@@ -171,39 +171,6 @@ async def test_another_users_events_for_my_run_are_refused(
     assert {(code, user) for code, _, user, _ in letters(database)} == {("not_the_owner", "eve")}
     assert {raw for *_, raw in letters(database)} == {orjson.dumps(event) for event in forged}
     assert ids(log_of(database)) == ids(mine)
-
-
-async def test_a_decision_of_argus_is_kept_with_the_run_it_is_about(
-    ingest: ServiceProcess, nats: Client, database: Database
-) -> None:
-    """As if its owner had said it, once; about a run that nobody knows it is buried."""
-
-    async def decide(batch_id: str, event: dict[str, Any]) -> None:
-        raw = orjson.dumps({"v": 2, "class": "lifecycle", "events": [event]})
-        await nats.jetstream().publish(decision_subject("deleter", batch_id), raw)
-
-    def decision(batch_id: str, kind: str = "outputs_measured") -> dict[str, Any]:
-        data = {"bytes": 3, "objects": 1}
-        return {
-            "event_id": str(uuid4()), "kind": kind, "batch_id": batch_id, "job_id": None,
-            "occurred_at": "2026-11-21T03:00:00Z", "data": data,
-        }  # fmt: skip
-
-    await say(nats, "b1", message(points("b1", 1)))
-    eventually(held_by(database, 1))
-    measured = decision("b1")
-    for event in (measured, measured, decision("b2"), decision("b1", "batch_done")):
-        await decide(event["batch_id"], event)
-    eventually(lambda: len(letters(database)) == 2)
-    eventually(held_by(database, 2))
-    assert log_of(database)[1]["event_id"] == measured["event_id"]
-    refused = {(code, user) for code, _, user, _ in letters(database)}
-    assert refused == {("unknown_batch", None), ("not_yours_to_say", None)}
-    with database.connect() as connection:
-        owners = connection.execute("SELECT DISTINCT workspace, user_name FROM log.record_batches").fetchall()
-    assert owners == [("lab", "ada")]
-    await say(nats, "b2", message(points("b2", 1)), user="eve")  # a decision has made nobody its owner
-    eventually(held_by(database, 3))
 
 
 async def test_refused_events_leave_no_gap_in_somebody_elses_run(
