@@ -110,6 +110,11 @@ def command_subject(service: str, verb: str) -> str:
     return f"argus.commands.{token(service)}.{token(verb)}"
 
 
+def decided_subject(command_id: str) -> str:
+    """Where the service that owns a command says what it has decided (`commands.Decision`), for whoever listens just then."""
+    return f"argus.decided.{token(command_id)}"
+
+
 def ask_subject(question: str) -> str:
     return f"argus.ask.{token(question)}"
 

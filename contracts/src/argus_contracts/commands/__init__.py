@@ -17,7 +17,6 @@ class Command(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     command_id: UUID
-    workspace: Short
     requested_by: Short
     as_user: Short | None = None
     """Whose rights an admin uses it for; None: his own."""
@@ -50,17 +49,54 @@ class RevokeShare(Command):
     share_id: Short
 
 
+class OwnedRun(BaseModel):
+    """A run, and whose it is by the read models: the gateway has checked `requested_by`'s rights on that."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_id: BatchId
+    workspace: Short
+    user: Short
+
+
 class DeleteOutputs(Command):
-    batch_ids: Annotated[list[BatchId], Field(min_length=1, max_length=1000)]
-    manifest_sha256: Short | None = None
+    """For the deleter (verb `delete`). Decided run by run: `Decision.results`."""
+
+    runs: Annotated[list[OwnedRun], Field(min_length=1, max_length=1000)]
 
 
 class CancelOutputsDeletion(Command):
+    """For the deleter (verb `cancel`)."""
+
     deletion_id: Short
+    run: OwnedRun
+
+
+class MeasureOutputs(Command):
+    """For the deleter (verb `measure`): list the outputs again."""
+
+    runs: Annotated[list[OwnedRun], Field(min_length=1, max_length=1000)]
 
 
 class PurgeRuns(Command):
     batch_ids: Annotated[list[BatchId], Field(min_length=1, max_length=1000)]
+
+
+Skipped = Literal[
+    "not_found", "not_terminal", "no_output_dir", "already_deleted", "in_flight", "refused", "too_late", "unavailable"
+]
+"""Why a run is left alone. `not_found`: it does not exist, or is not the asker's to delete; `in_flight`: a deletion is on its way
+(`deletion_id` says which); `refused`: its location is strange or shared, `detail` says how; `too_late`: cannot be cancelled any more."""
+
+
+class RunDecision(BaseModel):
+    """What becomes of one run of a command: taken (then `deletion_id`, where it is a deletion), or `skipped`."""
+
+    batch_id: BatchId
+    deletion_id: Short | None = None
+    due_at: datetime | None = None
+    skipped: Skipped | None = None
+    detail: Text | None = None
 
 
 class Decision(BaseModel):
@@ -71,3 +107,5 @@ class Decision(BaseModel):
     reason: Text | None = None
     position: Count | None = None
     """Where in the log the first fact about the decision stands."""
+    results: list[RunDecision] = []
+    """By run, in the order of the command."""

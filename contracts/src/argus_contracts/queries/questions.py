@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from argus_contracts.queries.dashboard import (
+    DashboardChoices,
+    DashboardRuns,
+    DashboardSpend,
+    DashboardStorage,
+    DashboardSummary,
+    GetDashboardChoices,
+    GetDashboardSpend,
+    GetDashboardStorage,
+    GetDashboardSummary,
+    ListDashboardRuns,
+)
+from argus_contracts.queries.deletions import (
+    DeletionAnswer,
+    DeletionList,
+    DeletionPreview,
+    GetDeletion,
+    ListDeletions,
+    PreviewDeletion,
+)
 from argus_contracts.queries.jobs import GetJob, GetMatrix, JobAnswer, JobList, JobMatrix, ListJobs
 from argus_contracts.queries.live import GetPosition, HostList, ListHosts, Positions, Replay, Replayed
 from argus_contracts.queries.logs import ListLogLines, LogLines
+from argus_contracts.queries.outputs import (
+    FindOutputs,
+    GetOutputs,
+    ListUnmeasured,
+    OutputsAnswer,
+    OutputsThereAnswer,
+    UnmeasuredList,
+)
 from argus_contracts.queries.runs import Facets, GetFacets, GetRun, ListRuns, RunAnswer, RunList
 from argus_contracts.queries.series import GetSeries, SeriesAnswer
 
@@ -22,4 +50,19 @@ QUESTIONS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     "list_hosts": (ListHosts, HostList),
     "replay": (Replay, Replayed),
     "get_position": (GetPosition, Positions),
+    "get_dashboard_summary": (GetDashboardSummary, DashboardSummary),
+    "get_dashboard_spend": (GetDashboardSpend, DashboardSpend),
+    "get_dashboard_storage": (GetDashboardStorage, DashboardStorage),
+    "list_dashboard_runs": (ListDashboardRuns, DashboardRuns),
+    "get_dashboard_choices": (GetDashboardChoices, DashboardChoices),
+    "list_deletions": (ListDeletions, DeletionList),
+    "get_deletion": (GetDeletion, DeletionAnswer),
+    "get_outputs": (GetOutputs, OutputsAnswer),
+    "find_outputs": (FindOutputs, OutputsThereAnswer),
+    "list_unmeasured": (ListUnmeasured, UnmeasuredList),
+}
+"""For `query`."""
+
+QUESTIONS_TO_DELETER: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
+    "preview_deletion": (PreviewDeletion, DeletionPreview),
 }
