@@ -11,14 +11,16 @@ from pydantic import BaseModel
 
 from argus_contracts.errors import Unavailable
 from argus_contracts.queries.common import ACCEPT_ENCODING, CONTENT_ENCODING, ZSTD, Envelope, Problem, Question
-from argus_contracts.queries.questions import QUESTIONS
+from argus_contracts.queries.questions import QUESTIONS, QUESTIONS_TO_DELETER
 from argus_contracts.subjects import ask_subject
 from argus_gateway.nats_connection import NatsConnection
 from argus_gateway.problems import HttpProblem, not_found
 
 TIMEOUT_S = 3.0
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
-_NAMES = {asks: name for name, (asks, _) in QUESTIONS.items()}
+_NAMES = {asks: name for name, (asks, _) in {**QUESTIONS, **QUESTIONS_TO_DELETER}.items()}
+
+_OF_DELETER = {asks for asks, _ in QUESTIONS_TO_DELETER.values()}
 
 
 class Asker:
@@ -43,7 +45,8 @@ class Asker:
                 subject, question.model_dump_json().encode(), timeout=timeout_s, headers=headers
             )
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise Unavailable(f"the query service does not answer ({type(error).__name__})") from None
+            service = "deleter" if type(question) in _OF_DELETER else "query service"
+            raise Unavailable(f"the {service} does not answer ({type(error).__name__})") from None
 
     async def ask_for(self, question: Question, answer: type[AnswerModel], timeout_s: float = TIMEOUT_S) -> AnswerModel:
         """The answer as an object, where the gateway itself must read it."""

@@ -1,13 +1,17 @@
-"""Shapes of the gateway's own requests and answers: signing in, keys, users, workspaces, posting events."""
+"""Shapes of the gateway's own requests and answers: signing in, keys, users, workspaces, posting events, outputs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, FutureDatetime, StringConstraints
 
+from argus_contracts.commands import RunDecision
 from argus_contracts.envelope import Stored
+from argus_contracts.quantities import BatchId
+from argus_contracts.queries.deletions import DeletionPreview
 
 Role = Literal["member", "admin"]
 USER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@+\-]{0,63}$"
@@ -187,6 +191,53 @@ class StopState(BaseModel):
     """The same, under the name that `argus-reporter` reads."""
     requested_at: datetime | None
     requested_by: str | None
+
+
+class RunsNamed(Body):
+    """Runs whose outputs are meant. A name that stands twice counts once."""
+
+    batch_ids: Annotated[list[BatchId], Field(min_length=1, max_length=1000)]
+    as_user: UserName | None = None
+    """For admins: whose runs they are; others among them are left out."""
+
+    @property
+    def wanted(self) -> list[str]:
+        return list(dict.fromkeys(self.batch_ids))
+
+    @property
+    def phrase(self) -> str:
+        """What a person types before these are deleted."""
+        n = len(self.wanted)
+        return f"delete {n} run{'' if n == 1 else 's'}"
+
+
+class DeletionRequest(RunsNamed):
+    confirm: Annotated[str, StringConstraints(max_length=100)]
+    """`delete 1 run`, `delete 2 runs`, …: as many as are named."""
+    command_id: UUID | None = None
+    """The client's own: the same request again, under the same id, does nothing more."""
+
+
+class DeletionResult(BaseModel):
+    command_id: UUID
+    outcome: Literal["accepted", "refused", "queued"]
+    """`queued`: the deleter is away; it decides when it is back."""
+    n_taken: int
+    n_skipped: int
+    results: list[RunDecision]
+    """By run, in the order of the request: taken, or why not."""
+    position: int | None
+
+
+class PreviewResult(DeletionPreview):
+    """Runs in the order of the request; sums over those that would not be skipped."""
+
+    storage_usd_min: float
+    """What keeping these bytes would cost a year, in the coldest tier that answers at once,"""
+    storage_usd_max: float
+    """and in the warmest."""
+    phrase: str
+    """What deleting asks as `confirm`."""
 
 
 class Health(BaseModel):

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from argus_gateway.ask import Asker
+from argus_gateway.command import Commander
 from argus_gateway.identity.database import Database
 from argus_gateway.identity.keys import Keys
 from argus_gateway.identity.passwords import Passwords
@@ -33,6 +34,7 @@ class Parts:
     people: People
     nats: NatsConnection
     publisher: Publisher
+    commander: Commander
     watermarks: Watermarks
     asker: Asker
     live: LiveView

@@ -221,6 +221,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dashboard/choices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Dashboard Choices
+         * @description What the dropdowns offer.
+         */
+        get: operations["get_dashboard_choices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/deletions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deletions
+         * @description Deletions of outputs that the caller has asked for: all on their way, and those of the last 24 hours.
+         */
+        get: operations["list_deletions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Dashboard Runs
+         * @description The runs themselves; `next_cursor` and `previous_cursor` turn the page.
+         */
+        get: operations["list_dashboard_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/spend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Dashboard Spend
+         * @description What was spent on computing, over time.
+         */
+        get: operations["get_dashboard_spend"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Dashboard Storage
+         * @description What keeping the outputs of these runs costs a year, as it grew over time.
+         */
+        get: operations["get_dashboard_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Dashboard Summary
+         * @description Counts, money and bytes of the runs in scope.
+         */
+        get: operations["get_dashboard_summary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -362,6 +482,112 @@ export interface paths {
          * @description The key is worth nothing from now on, and its connections end within a minute.
          */
         delete: operations["revoke_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find Outputs
+         * @description Runs whose output or work folder is at this address, in it, or has it inside.
+         */
+        get: operations["find_outputs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/outputs/deletions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete Outputs
+         * @description Each of these runs that can be gets a deletion of its own; the others are left out, and the answer says why.
+         *
+         *     404 where none of them is the caller's to delete.
+         */
+        post: operations["delete_outputs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/outputs/deletions/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview Deletion
+         * @description What deleting would delete if it happened now: the bucket is listed. Nothing changes. 404 as for deleting.
+         */
+        post: operations["preview_deletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/outputs/deletions/{deletion_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Deletion
+         * @description The receipt: for who asked for it, the run's owner, and who administrates the run.
+         */
+        get: operations["get_deletion"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel Deletion
+         * @description It is called off. 409 where its grace time is over.
+         */
+        delete: operations["cancel_deletion"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/outputs/measurements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Measure Outputs
+         * @description The outputs of these runs are listed again; their sizes follow. 404 as for deleting.
+         */
+        post: operations["measure_outputs"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -704,6 +930,328 @@ export interface components {
             username: string;
             /** Workspaces */
             workspaces: components["schemas"]["Membership"][];
+        };
+        /** DashboardChoices */
+        DashboardChoices: {
+            /** Clusters */
+            clusters: string[];
+            /** Labels */
+            labels: string[];
+            /** Position */
+            position: number;
+            /** Users */
+            users: string[];
+        };
+        /** DashboardRun */
+        DashboardRun: {
+            /** Batch Id */
+            batch_id: string;
+            /** Bytes */
+            bytes: number | null;
+            /** Cluster */
+            cluster: string | null;
+            /** Cost Usd */
+            cost_usd: number | null;
+            /** Deleted At */
+            deleted_at: string | null;
+            /** Deletion Id */
+            deletion_id: string | null;
+            /** Deletion State */
+            deletion_state: ("requested" | "planned" | "running" | "deleted" | "partial" | "failed" | "cancelled") | null;
+            /** Elapsed S */
+            elapsed_s: number | null;
+            /** Ended At */
+            ended_at: string | null;
+            /** Labels */
+            labels: string[];
+            /** Measured At */
+            measured_at: string | null;
+            /** Name */
+            name: string;
+            /** Objects */
+            objects: number | null;
+            /** Output Dir */
+            output_dir: string | null;
+            /** Project */
+            project: string | null;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "succeeded" | "failed" | "aborted";
+            /** Storage Usd Max */
+            storage_usd_max: number | null;
+            /** Storage Usd Min */
+            storage_usd_min: number | null;
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "training" | "workflow";
+            /** User */
+            user: string;
+            /** Wasted Usd */
+            wasted_usd: number | null;
+            /** Workspace */
+            workspace: string;
+        };
+        /** DashboardRuns */
+        DashboardRuns: {
+            /** First Number */
+            first_number: number;
+            /** Items */
+            items: components["schemas"]["DashboardRun"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /**
+             * Not Found
+             * @default []
+             */
+            not_found: string[];
+            /** Position */
+            position: number;
+            /** Previous Cursor */
+            previous_cursor: string | null;
+            rates: components["schemas"]["StorageRates"];
+        };
+        /**
+         * DashboardSpend
+         * @description Daily for 7 and 30 days, weekly (from Monday) for 90, monthly for all time. With a bounded window every bucket is there;
+         *     without one, those from the first run's to the last run's.
+         */
+        DashboardSpend: {
+            /** Buckets */
+            buckets: components["schemas"]["SpendBucket"][];
+            /** Position */
+            position: number;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "day" | "week" | "month";
+        };
+        /**
+         * DashboardStorage
+         * @description Annual storage cost that the runs of the window have added. The buckets are those of the spending.
+         */
+        DashboardStorage: {
+            /** First Day */
+            first_day: string | null;
+            /** Points */
+            points: components["schemas"]["StoragePoint"][];
+            /** Position */
+            position: number;
+            rates: components["schemas"]["StorageRates"];
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "day" | "week" | "month";
+        };
+        /** DashboardSummary */
+        DashboardSummary: {
+            /** Bytes */
+            bytes: number;
+            /** Cost Usd */
+            cost_usd: number;
+            /** N Aborted */
+            n_aborted: number;
+            /** N Failed */
+            n_failed: number;
+            /** N Runs */
+            n_runs: number;
+            /** N Unmeasured */
+            n_unmeasured: number;
+            /** N Without Cost */
+            n_without_cost: number;
+            /** Objects */
+            objects: number;
+            /** Position */
+            position: number;
+            rates: components["schemas"]["StorageRates"];
+            /** Storage Usd Max */
+            storage_usd_max: number;
+            /** Storage Usd Min */
+            storage_usd_min: number;
+            /** Wasted Usd */
+            wasted_usd: number;
+        };
+        /**
+         * Deletion
+         * @description A row of the delete-status strip.
+         */
+        Deletion: {
+            /** As User */
+            as_user: string | null;
+            /** Batch Id */
+            batch_id: string;
+            /** Bytes */
+            bytes: number | null;
+            /** Bytes Freed */
+            bytes_freed: number;
+            /** Deletion Id */
+            deletion_id: string;
+            /** Due At */
+            due_at: string | null;
+            /** Ended At */
+            ended_at: string | null;
+            /** Location */
+            location: string | null;
+            /** May Cancel */
+            may_cancel: boolean;
+            /** N Errors */
+            n_errors: number;
+            /** Objects */
+            objects: number | null;
+            /** Objects Deleted */
+            objects_deleted: number;
+            /** Owner */
+            owner: string;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Requested At
+             * Format: date-time
+             */
+            requested_at: string;
+            /** Requested By */
+            requested_by: string;
+            /** Run Name */
+            run_name: string;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "requested" | "planned" | "running" | "deleted" | "partial" | "failed" | "cancelled";
+            /** Workspace */
+            workspace: string;
+        };
+        /** DeletionAnswer */
+        DeletionAnswer: {
+            deletion: components["schemas"]["DeletionReceipt"];
+            /** Position */
+            position: number;
+        };
+        /** DeletionList */
+        DeletionList: {
+            /** Deleted */
+            deleted: number;
+            /** Failed */
+            failed: number;
+            /** In Flight */
+            in_flight: number;
+            /** Items */
+            items: components["schemas"]["Deletion"][];
+            /** Position */
+            position: number;
+        };
+        /**
+         * DeletionReceipt
+         * @description All that the log knows of one deletion: who, when, as whom, what, with which result.
+         */
+        DeletionReceipt: {
+            /** As User */
+            as_user: string | null;
+            /** Batch Id */
+            batch_id: string;
+            /** Bytes */
+            bytes: number | null;
+            /** Bytes Freed */
+            bytes_freed: number;
+            /** Cancelled By */
+            cancelled_by: string | null;
+            /** Deletion Id */
+            deletion_id: string;
+            /** Due At */
+            due_at: string | null;
+            /** Ended At */
+            ended_at: string | null;
+            /** Errors */
+            errors: {
+                [key: string]: unknown;
+            }[];
+            /** History */
+            history: {
+                [key: string]: unknown;
+            }[];
+            /** Location */
+            location: string | null;
+            /** Manifest Sha256 */
+            manifest_sha256: string | null;
+            /** May Cancel */
+            may_cancel: boolean;
+            /** N Errors */
+            n_errors: number;
+            /** Objects */
+            objects: number | null;
+            /** Objects Deleted */
+            objects_deleted: number;
+            /** Owner */
+            owner: string;
+            /** Reason */
+            reason: string | null;
+            /** Remaining Bytes */
+            remaining_bytes: number | null;
+            /** Remaining Objects */
+            remaining_objects: number | null;
+            /**
+             * Requested At
+             * Format: date-time
+             */
+            requested_at: string;
+            /** Requested By */
+            requested_by: string;
+            /** Run Name */
+            run_name: string;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "requested" | "planned" | "running" | "deleted" | "partial" | "failed" | "cancelled";
+            /** Uploads Aborted */
+            uploads_aborted: number;
+            /** Verified At */
+            verified_at: string | null;
+            /** Workspace */
+            workspace: string;
+        };
+        /** DeletionRequest */
+        DeletionRequest: {
+            /** As User */
+            as_user?: string | null;
+            /** Batch Ids */
+            batch_ids: string[];
+            /** Command Id */
+            command_id?: string | null;
+            /** Confirm */
+            confirm: string;
+        };
+        /** DeletionResult */
+        DeletionResult: {
+            /**
+             * Command Id
+             * Format: uuid
+             */
+            command_id: string;
+            /** N Skipped */
+            n_skipped: number;
+            /** N Taken */
+            n_taken: number;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "accepted" | "refused" | "queued";
+            /** Position */
+            position: number | null;
+            /** Results */
+            results: components["schemas"]["RunDecision"][];
         };
         /**
          * DocumentAnswer
@@ -1368,6 +1916,35 @@ export interface components {
              */
             value: "NaN" | "Infinity" | "-Infinity";
         };
+        /** OutputsThere */
+        OutputsThere: {
+            /** Batch Id */
+            batch_id: string;
+            /** Bytes */
+            bytes: number | null;
+            /** Folder */
+            folder: string;
+            /** Is Work Dir */
+            is_work_dir: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "running" | "stopping" | "succeeded" | "failed" | "aborted";
+            /** User */
+            user: string;
+            /** Workspace */
+            workspace: string;
+        };
+        /** OutputsThereAnswer */
+        OutputsThereAnswer: {
+            /** Items */
+            items: components["schemas"]["OutputsThere"][];
+            /** Position */
+            position: number;
+        };
         /** Positions */
         Positions: {
             /** Lag Events */
@@ -1378,6 +1955,74 @@ export interface components {
             log: number;
             /** Projected */
             projected: number;
+        };
+        /**
+         * PreviewResult
+         * @description Runs in the order of the request; sums over those that would not be skipped.
+         */
+        PreviewResult: {
+            /** Bytes */
+            bytes: number;
+            /** Complete */
+            complete: boolean;
+            /** Grace S */
+            grace_s: number;
+            /** N Runs */
+            n_runs: number;
+            /** N Skipped */
+            n_skipped: number;
+            /** Objects */
+            objects: number;
+            /** Phrase */
+            phrase: string;
+            /** Runs */
+            runs: components["schemas"]["PreviewedRun"][];
+            /** Storage Usd Max */
+            storage_usd_max: number;
+            /** Storage Usd Min */
+            storage_usd_min: number;
+        };
+        /**
+         * PreviewedRun
+         * @description `skipped` as a deletion would skip it. Else what a listing has found just now; where there was no time to list all of it,
+         *     what was found by then, and `complete` is false.
+         */
+        PreviewedRun: {
+            /** Batch Id */
+            batch_id: string;
+            /**
+             * By Storage Class
+             * @default {}
+             */
+            by_storage_class: {
+                [key: string]: number;
+            };
+            /**
+             * Bytes
+             * @default 0
+             */
+            bytes: number;
+            /**
+             * Complete
+             * @default true
+             */
+            complete: boolean;
+            /** Detail */
+            detail?: string | null;
+            /** Location */
+            location?: string | null;
+            /**
+             * Objects
+             * @default 0
+             */
+            objects: number;
+            /** Skipped */
+            skipped?: ("not_found" | "not_terminal" | "no_output_dir" | "already_deleted" | "in_flight" | "refused" | "too_late" | "unavailable") | null;
+            /**
+             * Versioned
+             * @default false
+             */
+            versioned: boolean;
         };
         /**
          * ProblemDetails
@@ -1419,6 +2064,22 @@ export interface components {
             /** Position */
             position: number;
             run: components["schemas"]["RunDetail"];
+        };
+        /**
+         * RunDecision
+         * @description What becomes of one run of a command: taken (then `deletion_id`, where it is a deletion), or `skipped`.
+         */
+        RunDecision: {
+            /** Batch Id */
+            batch_id: string;
+            /** Deletion Id */
+            deletion_id?: string | null;
+            /** Detail */
+            detail?: string | null;
+            /** Due At */
+            due_at?: string | null;
+            /** Skipped */
+            skipped?: ("not_found" | "not_terminal" | "no_output_dir" | "already_deleted" | "in_flight" | "refused" | "too_late" | "unavailable") | null;
         };
         /** RunDetail */
         RunDetail: {
@@ -1586,6 +2247,16 @@ export interface components {
             workspace: string;
         };
         /**
+         * RunsNamed
+         * @description Runs whose outputs are meant. A name that stands twice counts once.
+         */
+        RunsNamed: {
+            /** As User */
+            as_user?: string | null;
+            /** Batch Ids */
+            batch_ids: string[];
+        };
+        /**
          * SeqGap
          * @description Events that a producer numbered and that the log has not received; both ends inclusive.
          */
@@ -1670,6 +2341,25 @@ export interface components {
             /** Values */
             values: (number | null)[];
         };
+        /** SpendBucket */
+        SpendBucket: {
+            /** Cost Usd */
+            cost_usd: number;
+            /**
+             * First Day
+             * Format: date
+             */
+            first_day: string;
+            /**
+             * Last Day
+             * Format: date
+             */
+            last_day: string;
+            /** N Runs */
+            n_runs: number;
+            /** Wasted Usd */
+            wasted_usd: number;
+        };
         /** StopState */
         StopState: {
             /** Requested */
@@ -1680,6 +2370,39 @@ export interface components {
             requested_by: string | null;
             /** Stop Requested */
             stop_requested: boolean;
+        };
+        /**
+         * StoragePoint
+         * @description At the end of `last_day`.
+         */
+        StoragePoint: {
+            /** Bytes */
+            bytes: number;
+            /** Bytes Added */
+            bytes_added: number;
+            /**
+             * Last Day
+             * Format: date
+             */
+            last_day: string;
+            /** N Runs */
+            n_runs: number;
+            /** Usd Max */
+            usd_max: number;
+            /** Usd Min */
+            usd_min: number;
+        };
+        /**
+         * StorageRates
+         * @description USD for a GB (2^30 bytes) and year in the coldest and the warmest tier that answers at once, and in between.
+         */
+        StorageRates: {
+            /** Infrequent Usd */
+            infrequent_usd: number;
+            /** Max Usd */
+            max_usd: number;
+            /** Min Usd */
+            min_usd: number;
         };
         /**
          * Stored
@@ -2375,6 +3098,358 @@ export interface operations {
             };
         };
     };
+    get_dashboard_choices: {
+        parameters: {
+            query?: {
+                /** @description Whose runs; none: your own; `*`: of everybody whom you administrate */
+                user?: string | null;
+                cluster?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardChoices"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_deletions: {
+        parameters: {
+            query?: {
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionList"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_dashboard_runs: {
+        parameters: {
+            query?: {
+                sort?: "newest" | "oldest" | "largest" | "smallest" | "name" | "name_desc";
+                limit?: number;
+                cursor?: string | null;
+                /** @description Whose runs; none: your own; `*`: of everybody whom you administrate */
+                user?: string | null;
+                cluster?: string | null;
+                /** @description Names or ids of runs, separated by spaces, or repeated: exactly these, whatever the filters say */
+                names?: string[];
+                days?: "7" | "30" | "90" | "all";
+                status?: ("succeeded" | "failed") | null;
+                label?: string | null;
+                size?: ("over_1_gib" | "over_100_gib" | "over_1_tib") | null;
+                search?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardRuns"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_dashboard_spend: {
+        parameters: {
+            query?: {
+                /** @description Whose runs; none: your own; `*`: of everybody whom you administrate */
+                user?: string | null;
+                cluster?: string | null;
+                /** @description Names or ids of runs, separated by spaces, or repeated: exactly these, whatever the filters say */
+                names?: string[];
+                days?: "7" | "30" | "90" | "all";
+                status?: ("succeeded" | "failed") | null;
+                label?: string | null;
+                size?: ("over_1_gib" | "over_100_gib" | "over_1_tib") | null;
+                search?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardSpend"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_dashboard_storage: {
+        parameters: {
+            query?: {
+                /** @description Whose runs; none: your own; `*`: of everybody whom you administrate */
+                user?: string | null;
+                cluster?: string | null;
+                /** @description Names or ids of runs, separated by spaces, or repeated: exactly these, whatever the filters say */
+                names?: string[];
+                days?: "7" | "30" | "90" | "all";
+                status?: ("succeeded" | "failed") | null;
+                label?: string | null;
+                size?: ("over_1_gib" | "over_100_gib" | "over_1_tib") | null;
+                search?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardStorage"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_dashboard_summary: {
+        parameters: {
+            query?: {
+                /** @description Whose runs; none: your own; `*`: of everybody whom you administrate */
+                user?: string | null;
+                cluster?: string | null;
+                /** @description Names or ids of runs, separated by spaces, or repeated: exactly these, whatever the filters say */
+                names?: string[];
+                days?: "7" | "30" | "90" | "all";
+                status?: ("succeeded" | "failed") | null;
+                label?: string | null;
+                size?: ("over_1_gib" | "over_100_gib" | "over_1_tib") | null;
+                search?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DashboardSummary"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
     post_event: {
         parameters: {
             query?: {
@@ -2769,6 +3844,318 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    find_outputs: {
+        parameters: {
+            query: {
+                location: string;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputsThereAnswer"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_outputs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeletionRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionResult"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    preview_deletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunsNamed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewResult"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_deletion: {
+        parameters: {
+            query?: {
+                download?: boolean;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path: {
+                deletion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionAnswer"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    cancel_deletion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                deletion_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionResult"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    measure_outputs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunsNamed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionResult"];
+                };
             };
             /** @description Not signed in */
             401: {

@@ -13,5 +13,9 @@ class Authority(Question):
     workspaces: list[str] = []
     clusters: list[str] = []
 
+    @property
+    def is_any(self) -> bool:
+        return self.everything or bool(self.workspaces) or bool(self.clusters)
+
     def covers(self, workspace: str, cluster: str | None) -> bool:
         return self.everything or workspace in self.workspaces or (cluster is not None and cluster in self.clusters)

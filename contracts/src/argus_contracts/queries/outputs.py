@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from argus_contracts.queries.common import Answer, Asked, RunStatus
+from argus_contracts.queries.dashboard import StorageRates
 
 
 class GetOutputs(Asked):
@@ -42,6 +43,7 @@ class Outputs(BaseModel):
 
 class OutputsAnswer(Answer):
     items: list[Outputs]
+    rates: StorageRates
 
 
 class FindOutputs(Asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from argus_contracts.queries.authority import Authority
 from argus_contracts.queries.common import Viewer
 
 
@@ -33,6 +34,14 @@ class Caller:
         if self.key_workspace is not None:
             return Viewer(user=self.user, workspaces=[self.key_workspace])
         return Viewer(user=self.user, workspaces=sorted(self.memberships), all_workspaces=self.global_admin)
+
+    @property
+    def authority(self) -> Authority:
+        """Over whose runs this caller may decide beside his own; `viewer` still limits it to what he may see."""
+        if not self.full_rights:
+            return Authority()
+        administrated = sorted(workspace for workspace, role in self.memberships.items() if role == "admin")
+        return Authority(everything=self.global_admin, workspaces=administrated, clusters=sorted(self.clusters))
 
     @property
     def via(self) -> str:

@@ -114,6 +114,11 @@ class People:
             await audit.record(connection, caller, "remove_member", f"{workspace}/{user}", _result(rows))
         return bool(rows)
 
+    async def did(self, caller: Caller, action: str, subject: str, **detail: Any) -> None:
+        """It stands in the audit trail, before it is done: what follows is another service's."""
+        async with self._database.transaction() as connection:
+            await audit.record(connection, caller, action, subject, **detail)
+
     async def refused(self, caller: Caller, action: str, subject: str, **detail: Any) -> None:
         """Somebody tried what they may not: that, too, stands in the audit trail."""
         async with self._database.transaction() as connection:
