@@ -132,8 +132,11 @@ class Reader:
     def get(self, path: str, **params: Any) -> Any:
         """The decoded answer to `GET path`. Parameters that are None or empty are left out."""
         given = {name: value for name, value in params.items() if value not in (None, [], ())}
+        return self._asked("GET", path, params=given)
+
+    def _asked(self, method: str, path: str, **options: Any) -> Any:
         try:
-            answer = self._client.get(path, params=given)
+            answer = self._client.request(method, path, **options)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ReadError(f"cannot reach {self.url}: {error or type(error).__name__}") from None
         status = answer.status_code
@@ -141,7 +144,7 @@ class Reader:
             raise ReadError(f"{self.url} does not accept this key; run `argus login {self.url}`", status)
         if status == 404:
             raise ReadError(f"{self.url}: {detail(answer)}; `argus runs` shows the ids of runs", status)
-        if status != 200:
+        if not 200 <= status < 300:
             raise ReadError(f"{self.url} answered {status}: {detail(answer)}", status)
         try:
             return orjson.loads(answer.content)

@@ -145,7 +145,10 @@ print(len(inodes))
 """,
         ARGUS_URL=broker.url,
     )
-    assert (code, out) == (0, "1\n"), err
+    assert code == 0, err
+    assert (
+        int(out) < 6
+    )  # usually 1; where a run begins before the folder of the last one is ready again, it has its own
     assert len(arrived(far_end)) == 6
     assert list(scripts.spool.iterdir()) == []
 

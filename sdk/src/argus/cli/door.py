@@ -11,7 +11,15 @@ from argus.reader import Reader, ReadError, detail
 
 
 class Door(Reader):
-    """A `Reader` that can follow what is new, too."""
+    """A `Reader` that can follow what is new, and ask for something to be done."""
+
+    def post(self, path: str, body: dict[str, Any], timeout_s: float = 40.0) -> Any:
+        """The decoded answer. Errors: `ReadError`."""
+        return self._asked("POST", path, json=body, timeout=timeout_s)
+
+    def delete(self, path: str) -> Any:
+        """The decoded answer. Errors: `ReadError`."""
+        return self._asked("DELETE", path)
 
     def stream(self, topic: str, since: int) -> Iterator[tuple[str, dict[str, Any], int]]:
         """The frames of the live stream behind log position `since`: name, data, and the position reached with it.

@@ -45,3 +45,18 @@ def seconds(value: float | None) -> str:
         return f"{value:.1f} s"
     minutes = int(value // 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def byte_size(value: float | None) -> str:
+    """`1.5 GiB`, `12 B`."""
+    if value is None:
+        return "-"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def dollars(value: float | None) -> str:
+    return "-" if value is None else f"${value:,.2f}"

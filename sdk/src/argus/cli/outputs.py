@@ -1,0 +1,233 @@
+"""`argus outputs`: whose a folder is, what deleting would free, deleting, and how that went."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import orjson
+
+from argus.cli.door import Door
+from argus.cli.selection import AT_ONCE, runs_where, where_option
+from argus.cli.tables import byte_size, dollars, moment, plain, table
+from argus.reader import ReadError, run_path
+
+IN_FLIGHT = frozenset({"requested", "planned", "running"})
+GOOD = frozenset({"deleted"})
+TIMED_OUT = 124
+"""Exit code of a `--wait` that took too long, as `timeout` has it."""
+_POLL_S = 1.0
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+_WAIT = click.option("--wait", is_flag=True, help="Until it has ended: exit code 0 deleted, 1 not, 124 timed out.")
+_TIMEOUT = click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=3600.0, show_default=True, help="Of --wait, in seconds.")  # fmt: skip
+
+
+@click.group()
+def outputs() -> None:
+    """What runs have written to object storage."""
+
+
+@outputs.command()
+@click.argument("what", metavar="RUN|s3://…")
+@_AS_JSON
+def info(what: str, as_json: bool) -> None:
+    """The outputs of a run; or, of an address, the runs whose folder it is, or lies in."""
+    door = Door()
+    if what.startswith("s3://"):
+        there = door.get("/api/outputs", location=what)["items"]
+        if as_json:
+            return click.echo(orjson.dumps(there).decode())
+        rows = [
+            (one["batch_id"], one["name"], one["user"], one["status"], byte_size(one["bytes"]), _folder(one)) for one in there
+        ]  # fmt: skip
+        return click.echo(
+            table(("RUN", "NAME", "OWNER", "STATUS", "SIZE", "FOLDER"), rows, 60) if rows else "no run of yours"
+        )
+    run = door.get(run_path(what))["run"]
+    if as_json:
+        return click.echo(orjson.dumps(run).decode())
+    for name, value in (
+        ("run", run["batch_id"]), ("name", run["name"]), ("owner", f"{run['user']} ({run['workspace']})"),
+        ("status", run["status"]), ("outputs", run["output_dir"]), ("size", byte_size(run["output_bytes"])),
+        ("objects", run["output_objects"]), ("listed", moment(run["outputs_measured_at"])),
+        ("deleted", moment(run["outputs_deleted_at"])), ("deletion", run["deletion_id"]),
+    ):  # fmt: skip
+        if value not in (None, "-"):
+            click.echo(f"{name:<9} {plain(value, 400)}")
+    return None
+
+
+@outputs.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]…")
+@where_option
+@click.option("--as-user", help="For admins: only runs of this user are meant.")
+@click.option("--dry-run", is_flag=True, help="List what would be deleted; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_WAIT
+@_TIMEOUT
+@_AS_JSON
+@click.pass_context
+def delete(
+    context: click.Context, runs: tuple[str, ...], conditions: tuple[str, ...], as_user: str | None, dry_run: bool, yes: bool,
+    wait: bool, timeout_s: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Delete the outputs of these runs. Their records, metrics and logs stay.
+
+    A run whose deletion is on its way keeps that one: asking again does nothing twice.
+    """
+    if bool(runs) == bool(conditions):
+        raise click.UsageError("name runs, or give --where: one of the two")
+    door = Door()
+    chosen = list(dict.fromkeys(runs)) or [run["batch_id"] for run in runs_where(door, conditions)]
+    if not chosen:
+        click.echo("no run with outputs fits")
+        return
+    lots = [chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)]
+    if dry_run or not yes:
+        asked = ({"batch_ids": lot, "as_user": as_user} for lot in lots)
+        previews = [door.post("/api/outputs/deletions/preview", body) for body in asked]
+        show_preview(previews, as_json=as_json and dry_run)
+        if dry_run:
+            return
+        _ask(sum(preview["n_runs"] for preview in previews), len(chosen))
+    results: list[dict[str, Any]] = []
+    for lot in lots:
+        body = {"batch_ids": lot, "as_user": as_user, "confirm": _phrase(len(lot)), "command_id": str(uuid.uuid4())}
+        results += door.post("/api/outputs/deletions", body)["results"]
+    on_the_way = [result["deletion_id"] for result in results if result["deletion_id"] is not None]
+    ended = _waited(door, on_the_way, timeout_s) if wait else {}
+    if as_json:
+        told = [{**result, "deletion": ended.get(result["deletion_id"])} for result in results]
+        click.echo(orjson.dumps(told).decode())
+    else:
+        _say_results(results, ended)
+    context.exit(_exit_code(results, ended, waited=wait))
+
+
+@outputs.command()
+@click.argument("deletion_id")
+@_WAIT
+@_TIMEOUT
+@_AS_JSON
+@click.pass_context
+def status(context: click.Context, deletion_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
+    """How a deletion stands: its receipt."""
+    door = Door()
+    receipt = _waited(door, [deletion_id], timeout_s)[deletion_id] if wait else _receipt(door, deletion_id)
+    if as_json:
+        click.echo(orjson.dumps(receipt).decode())
+    else:
+        show_receipt(receipt)
+    context.exit(_code_of(receipt["state"], waited=wait))
+
+
+@outputs.command()
+@click.argument("deletion_id")
+def cancel(deletion_id: str) -> None:
+    """Call a deletion off, as long as it has touched nothing."""
+    Door().delete(f"/api/outputs/deletions/{deletion_id}")
+    click.echo("cancelled: nothing was deleted")
+
+
+def show_preview(previews: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """What would be deleted, and what would be left and why."""
+    if as_json:
+        return click.echo(orjson.dumps(list(previews) if len(previews) > 1 else previews[0]).decode())
+    rows = [
+        (run["batch_id"], run["skipped"] or "delete", run["objects"], byte_size(run["bytes"]), run["detail"] or run["location"])
+        for preview in previews
+        for run in preview["runs"]
+    ]  # fmt: skip
+    click.echo(table(("RUN", "WHAT", "OBJECTS", "SIZE", "WHERE, OR WHY NOT"), rows, 80))
+    n_runs, objects, n_bytes = (sum(preview[name] for preview in previews) for name in ("n_runs", "objects", "bytes"))
+    least, most = (sum(preview[f"storage_usd_{end}"] for preview in previews) for end in ("min", "max"))
+    about = "" if all(preview["complete"] for preview in previews) else "at least "
+    click.echo(f"\n{n_runs} of {len(rows)} runs: {about}{objects} objects, {byte_size(n_bytes)}; saves {dollars(least)} to {dollars(most)} a year")  # fmt: skip
+    if any(run["versioned"] for preview in previews for run in preview["runs"]):
+        click.echo("The bucket keeps versions: all of them, and their delete markers, go.")
+    return None
+
+
+def show_receipt(receipt: dict[str, Any]) -> None:
+    for name, value in (
+        ("deletion", receipt["deletion_id"]), ("state", receipt["state"]), ("run", f"{receipt['batch_id']} ({receipt['run_name']})"),
+        ("of", receipt["owner"]), ("by", receipt["requested_by"]), ("where", receipt["location"]),
+        ("asked", moment(receipt["requested_at"])), ("due", moment(receipt["due_at"]) if receipt["may_cancel"] else None),
+        ("ended", moment(receipt["ended_at"])), ("objects", f"{receipt['objects_deleted']} of {receipt['objects'] or 0}"),
+        ("freed", byte_size(receipt["bytes_freed"])), ("left", receipt["remaining_objects"]),
+        ("manifest", receipt["manifest_sha256"]), ("errors", receipt["n_errors"] or None), ("reason", receipt["reason"]),
+    ):  # fmt: skip
+        if value not in (None, "-"):
+            click.echo(f"{name:<9} {plain(value, 400)}")
+
+
+def _ask(n_runs: int, n_named: int) -> None:
+    if n_runs == 0:
+        raise click.ClickException("none of them can be deleted")
+    phrase = _phrase(n_named)
+    if click.prompt(f"This cannot be undone. Type `{phrase}` to go on", default="", show_default=False) != phrase:
+        raise click.ClickException("nothing was deleted")
+
+
+def _phrase(n_runs: int) -> str:
+    return f"delete {n_runs} run{'' if n_runs == 1 else 's'}"
+
+
+def _receipt(door: Door, deletion_id: str) -> dict[str, Any]:
+    return door.get(f"/api/outputs/deletions/{deletion_id}")["deletion"]
+
+
+def _waited(door: Door, deletion_ids: Iterable[str], timeout_s: float) -> dict[str, dict[str, Any]]:
+    """The receipts, of those that are still on their way after `timeout_s` as they stand then."""
+    deadline = time.monotonic() + timeout_s
+    return {deletion_id: _ended(door, deletion_id, deadline) for deletion_id in deletion_ids}
+
+
+def _ended(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
+    """Nobody has heard of a deletion in the moment after it was accepted, or while the deleter is away."""
+    while True:
+        is_late = time.monotonic() >= deadline
+        try:
+            receipt = _receipt(door, deletion_id)
+            if receipt["state"] not in IN_FLIGHT or is_late:
+                return receipt
+        except ReadError as error:
+            if error.status != 404 or is_late:
+                raise
+        time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+
+
+def _say_results(results: Sequence[dict[str, Any]], ended: dict[str, dict[str, Any]]) -> None:
+    for result in results:
+        receipt = ended.get(result["deletion_id"] or "")
+        if receipt is not None:
+            what = (
+                f"{receipt['state']}: {receipt['objects_deleted']} objects, {byte_size(receipt['bytes_freed'])} freed"
+            )
+            words = f"{what}{'; ' + receipt['reason'] if receipt['reason'] else ''}"
+        elif result["skipped"] in (None, "in_flight"):
+            due = f", can be cancelled until {moment(result['due_at'])}" if result["due_at"] else ""
+            words = f"deletion {result['deletion_id'] or 'queued'}{due}"
+        else:
+            words = f"left alone: {result['detail'] or result['skipped']}"
+        click.echo(f"{plain(result['batch_id'], 128)}  {plain(words, 500)}")
+
+
+def _exit_code(results: Sequence[dict[str, Any]], ended: dict[str, dict[str, Any]], *, waited: bool) -> int:
+    """124 where one timed out, else 1 where one failed or was refused; deleted already is as good as deleted."""
+    refused = any(result["skipped"] not in (None, "in_flight", "already_deleted") for result in results)
+    codes = {_code_of(receipt["state"], waited=waited) for receipt in ended.values()}
+    return TIMED_OUT if TIMED_OUT in codes else 1 if refused or 1 in codes else 0
+
+
+def _code_of(state: str, *, waited: bool) -> int:
+    if state in IN_FLIGHT:
+        return TIMED_OUT if waited else 0
+    return 0 if state in GOOD else 1
+
+
+def _folder(one: dict[str, Any]) -> str:
+    return f"{one['folder']} (work)" if one["is_work_dir"] else one["folder"]
