@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -63,6 +63,11 @@ class DeleteOutputs(Command):
     """For the deleter (verb `delete`). Decided run by run: `Decision.results`."""
 
     runs: Annotated[list[OwnedRun], Field(min_length=1, max_length=1000)]
+
+
+def deletion_id_of(command_id: UUID, batch_id: str) -> str:
+    """Of the deletion that a `DeleteOutputs` begins for this run, where it begins one: known before it is decided."""
+    return str(uuid5(command_id, batch_id))
 
 
 class CancelOutputsDeletion(Command):

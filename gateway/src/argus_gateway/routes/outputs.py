@@ -16,6 +16,7 @@ from argus_contracts.commands import (
     MeasureOutputs,
     OwnedRun,
     RunDecision,
+    deletion_id_of,
 )
 from argus_contracts.queries.deletions import (
     DeletionAnswer,
@@ -155,7 +156,13 @@ def _owned(runs: Sequence[Outputs]) -> list[OwnedRun]:
 
 def _result(body: RunsNamed, mine: Sequence[Outputs], decision: Decision) -> DeletionResult:
     """In the order of the request. While the decision is not known, what was handed on counts as taken."""
-    taken = {run.batch_id: RunDecision(batch_id=run.batch_id) for run in mine}
+    begins = decision.outcome == "queued" and isinstance(body, DeletionRequest)
+    taken = {
+        run.batch_id: RunDecision(
+            batch_id=run.batch_id, deletion_id=deletion_id_of(decision.command_id, run.batch_id) if begins else None
+        )
+        for run in mine
+    }
     taken.update({result.batch_id: result for result in decision.results})
     results = [taken.get(run, RunDecision(batch_id=run, skipped="not_found")) for run in body.wanted]
     n_skipped = sum(result.skipped is not None for result in results)

@@ -71,7 +71,7 @@ def info(what: str, as_json: bool) -> None:
 @_AS_JSON
 @click.pass_context
 def delete(
-    context: click.Context, runs: tuple[str, ...], conditions: tuple[str, ...], as_user: str | None, dry_run: bool, yes: bool,
+    context: click.Context, *, runs: tuple[str, ...], conditions: tuple[str, ...], as_user: str | None, dry_run: bool, yes: bool,
     wait: bool, timeout_s: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Delete the outputs of these runs. Their records, metrics and logs stay.
