@@ -169,6 +169,7 @@ def service_env(database: Database, nats: NatsServer, ui_dir: Path) -> dict[str,
     return {
         "argus-ingest": {**nats.settings.env_for("ingest"), "ARGUS_DATABASE_URL": database.ingest_url},
         "argus-query": {**nats.settings.env_for("query"), "ARGUS_DATABASE_URL": database.query_url},
+        "argus-deleter": {**nats.settings.env_for("deleter"), "ARGUS_DATABASE_URL": database.deleter_url},
         "argus-gateway": gateway,
     }
 
@@ -207,6 +208,7 @@ def door(servers: SharedServers, tmp_path_factory: pytest.TempPathFactory) -> It
         services["argus-ingest"].wait_ready()
         if "argus-query" in services:
             services["argus-query"].wait_ready()
+            services["argus-deleter"].wait_ready()
             gateway.wait_ready()
         metrics_token = gateway.whole_env["ARGUS_METRICS_TOKEN"]
         whole = Door(gateway.url, nats, database, gateway, services, json.loads(made.stdout), metrics_token)

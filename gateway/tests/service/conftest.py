@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from argus_contracts.subjects import decision_subject
+from argus_local.servers import NatsServer
+from argus_testkit.nats import nats_client
 from argus_testkit.waiting import eventually
 
 OBJECTS = ("own", "mate's", "foreign", "missing")
@@ -36,6 +42,8 @@ class World:
     names: dict[str, str] = field(default_factory=dict)
     secret: str = field(default_factory=lambda: fresh("foreign"))
     """Stands in every text of the foreigner's run."""
+    cluster: str = field(default_factory=lambda: fresh("cluster-"))
+    """The cluster admin's. The mate's run was on it."""
 
     def whose(self, actor: str, which: str) -> str | None:
         """The user whose thing it is; None: nobody's, it does not exist."""
@@ -60,6 +68,11 @@ class World:
     def role_at_home(self, user: str | None) -> str:
         return "admin" if user == self.names["ws admin"] else "member"
 
+    @staticmethod
+    def deletion_of(batch_id: str) -> str:
+        """The id of the deletion that everybody's run has had."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, batch_id))
+
     def foreign_words(self) -> list[str]:
         """What nobody may ever read who is not abroad."""
         foreigner = self.people["foreigner"].name
@@ -70,17 +83,28 @@ class World:
         person, batch = self.people[actor], fresh("z-")
         word = self.secret if actor == "foreigner" else actor
         data = {"name": word, "project": word, "labels": [word], "params": {word: word}}
+        data |= {"cluster": self.cluster} if actor == "mate" else {}
         posted = [
             event("batch_start", batch, data=data),
             event("job_start", batch, job_id="j", data={"name": word, "host": word}),
             event("job_epoch", batch, job_id="j", data={"epoch": 1, "metrics": {word: 1.0}}),
             event("log_line", batch, job_id="j", data={"line": word}),
             event("job_failed", batch, job_id="j", data={"reason": word, "traceback": word}),
+            event("batch_failed", batch, data={"reason": word}),
         ]
         answer = person.post("/api/events/batch", json=posted)
         assert answer.json()["rejected"] == 0, answer.text
         self.runs[person.name] = batch
         return batch
+
+
+async def say_deletions(server: NatsServer, requests: Iterable[dict[str, Any]]) -> None:
+    """As the deleter states that they were requested."""
+    async with nats_client(server, "deleter") as client:
+        for said in requests:
+            document = {"v": 2, "class": "lifecycle", "events": [said]}
+            subject = decision_subject("deleter", said["batch_id"])
+            await client.jetstream().publish(subject, json.dumps(document).encode())
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +131,7 @@ def world(door, event) -> World:
     for name in people:
         world.start_run(name, event)
 
-    cluster = fresh("cluster-")
+    cluster = world.cluster
     door.sql("INSERT INTO identity.clusters (name) VALUES (%s)", cluster)
     door.sql(
         "INSERT INTO identity.cluster_admins (cluster, user_name) VALUES (%s, %s)",
@@ -125,6 +149,18 @@ def world(door, event) -> World:
     for person in people.values():
         job = f"/api/batches/{world.runs[person.name]}/jobs/j"
         eventually(lambda person=person, job=job: person.get(job).status_code == 200, within=60)
+    requests = [
+        event(
+            "outputs_deletion_requested",
+            batch,
+            data={"deletion_id": world.deletion_of(batch), "requested_by": user, "location": f"s3://outputs/{batch}/"},
+        )
+        for user, batch in world.runs.items()
+    ]
+    asyncio.run(say_deletions(door.nats, requests))
+    for person in people.values():
+        receipt = f"/api/outputs/deletions/{world.deletion_of(world.runs[person.name])}"
+        eventually(lambda person=person, receipt=receipt: person.get(receipt).status_code == 200, within=60)
     root.patch(f"/api/users/{people['disabled'].name}", json={"disabled": True}).raise_for_status()
     root.delete(f"/api/workspaces/{home}/members/{people['former'].name}").raise_for_status()
 

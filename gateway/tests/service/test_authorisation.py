@@ -61,6 +61,16 @@ def request_of(world: Any, actor: str, row: Row, event: Any) -> tuple[str, dict[
         case "POST", "/api/events/bundle":
             said = event(batch_id=world.run(actor, whose))
             options["content"] = json.dumps({"v": 2, "class": "lifecycle", "events": [said]})
+        case "GET", "/api/outputs":
+            options["params"] = {"location": f"s3://outputs/{world.runs[world.people['foreigner'].name]}/"}
+        case "GET" | "DELETE", "/api/outputs/deletions/{deletion_id}":
+            values["deletion_id"] = world.deletion_of(values["batch_id"])
+        case "POST", "/api/outputs/deletions":
+            options["json"] = {"batch_ids": [values["batch_id"]], "confirm": "delete 1 run"}
+        case "POST", "/api/outputs/deletions/preview" | "/api/outputs/measurements":
+            options["json"] = {"batch_ids": [values["batch_id"]]}
+        case "GET", _ if path.startswith("/api/dashboard/") and whose != "–":
+            options["params"] = {"user": user or "nobody-here"}
         case "GET", "/api/stream":
             options["params"] = {"topics": f"dashboard,batch:{world.run(actor, whose)}"}
     if path.startswith(("/api/events", "/api/producers")):
