@@ -73,23 +73,16 @@ def ended_row(state: RunState) -> EndedRow | None:
     live = state.live_outputs()
     output_dir = state.get("output_dir")
     found_by = state.stored or state.found_by()
+    at, text, labels = found_by.at, found_by.text, tuple(state.labels)
+    n_bytes, n_objects = (None, None) if live is None else (live.bytes, live.objects)
+    if output_dir:
+        text = f"{text}\n{output_dir.casefold()}"
+    # By place, because a flood of tiny runs makes one of each.
     return EndedRow(
-        batch_id=state.batch_id,
-        user=state.user,
-        workspace=state.workspace,
-        cluster=short_name(state.get("cluster")) or "",
-        status=status,
-        at=found_by.at,
-        bytes=None if live is None else live.bytes,
-        objects=None if live is None else live.objects,
-        cost=micros_of_usd(state.cost_usd),
-        wasted=micros_of_usd(state.wasted_usd),
-        is_unmeasured=bool(output_dir) and live is None,
-        labels=tuple(state.labels),
-        name_key=short_name(name.casefold()) or "",
-        name=name,
-        text=f"{found_by.text}\n{output_dir.casefold()}" if output_dir else found_by.text,
-    )
+        state.batch_id, state.user, state.workspace, short_name(state.get("cluster")) or "", status, at, n_bytes, n_objects,
+        micros_of_usd(state.cost_usd), micros_of_usd(state.wasted_usd), bool(output_dir) and live is None, labels,
+        short_name(name.casefold()) or "", name, text,
+    )  # fmt: skip
 
 
 class OutputsRow(NamedTuple):
@@ -142,8 +135,8 @@ def day_changes(changes: Sequence[Change]) -> list[tuple[Any, ...]]:
     sums: dict[DayKey, list[int]] = {}
     for sign, row in _signed(changes):
         _add(sums, row.day_key(row.user), sign, row.amounts())
-    for (workspace, cluster, _, *more), amounts in list(sums.items()):
-        _add(sums, (workspace, cluster, ANYBODY, *more), 1, amounts)
+    for (workspace, cluster, _, day, status, size), amounts in list(sums.items()):
+        _add(sums, (workspace, cluster, ANYBODY, day, status, size), 1, amounts)
     return [
         (workspace, cluster, user, _day(day), status, size, *amounts)
         for (workspace, cluster, user, day, status, size), amounts in sorted(sums.items())

@@ -112,6 +112,8 @@ CREATE TABLE dashboard_choices (
     PRIMARY KEY (user_name, label, workspace, cluster)
 );
 
+CREATE INDEX dashboard_choices_of_any_label ON dashboard_choices (workspace, cluster, user_name) WHERE label = '';
+
 -- Where runs have their files, of those that say so in the form s3://bucket/folder/; and who waits to be listed.
 CREATE TABLE run_outputs (
     batch_id         text COLLATE "C" PRIMARY KEY,

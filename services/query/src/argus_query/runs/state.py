@@ -232,20 +232,23 @@ class RunState:
 
     def _on_dashboard(self) -> dict[str, Any]:
         """What the dashboard and the deleter are told beyond that; most runs have little of it, so nothing stands for null."""
+        said = {"cluster": self.get("cluster"), "output_dir": self.get("output_dir")}
+        if self.cost_usd is not None:
+            said |= {"cost_usd": self.cost_usd, "wasted_usd": self.wasted_usd}
+        if self.outputs.is_any:
+            said |= self._of_outputs()
+        return {name: value for name, value in said.items() if value is not None}
+
+    def _of_outputs(self) -> dict[str, Any]:
         live, deletion = self.live_outputs(), self.outputs.deletion()
-        said = {
-            "cluster": self.get("cluster"),
-            "output_dir": self.get("output_dir"),
+        return {
             "bytes": live.bytes if live else None,
             "objects": live.objects if live else None,
             "measured_at": iso(live.at) if live else None,
             "deleted_at": iso(self.outputs_deleted_at),
             "deletion_id": deletion.deletion_id if deletion else None,
             "deletion_state": deletion.step.state if deletion else None,
-            "cost_usd": self.cost_usd,
-            "wasted_usd": self.wasted_usd,
         }
-        return {name: value for name, value in said.items() if value is not None}
 
     def times(self) -> tuple[str | None, str | None, str | None]:
         """When it was last seen, last made progress, and last said anything."""
