@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 MAX_KEY_BYTES = 1024
 """Of an object's key in S3, as UTF-8."""
+MAX_BUCKET_BYTES = 255
+"""The oldest buckets have such names; younger ones have 63 at most."""
 _SCHEME = "s3://"
 
 
@@ -61,11 +63,21 @@ def output_location(text: str, roots: Iterable[Location]) -> Location:
     return found
 
 
+def folder(text: str) -> Location:
+    """The folder that `text` names, wherever it lies: to find out who else writes there, never to delete.
+
+    Errors: `StrangeLocation`, as in `output_location` but for the roots.
+    """
+    return _parsed(text, may_be_a_bucket=False)
+
+
 def _parsed(text: str, *, may_be_a_bucket: bool) -> Location:
     if not text.startswith(_SCHEME):
         raise StrangeLocation(f"{text!r} is no address of the form {_SCHEME}bucket/folder/")
     bucket, _, rest = text.removeprefix(_SCHEME).partition("/")
     _check_part(text, bucket)
+    if len(bucket.encode()) > MAX_BUCKET_BYTES:
+        raise StrangeLocation(f"no bucket has a name of more than {MAX_BUCKET_BYTES} bytes, as {text[:80]!r}… says")
     if rest == "/":
         raise StrangeLocation(f"{text!r} has an empty part")
     rest = rest.removesuffix("/")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from argus_contracts.queries.common import Answer, Asked, Because, Limit, RunStatus
+from argus_contracts.queries.deletions import DeletionState
 
 
 class JobCounts(BaseModel):
@@ -124,6 +125,20 @@ class RunDetail(RunSummary):
     stop_requested_at: datetime | None
     stop_requested_by: str | None
     because: list[Because]
+    output_bytes: int | None
+    """Of the outputs by the newest listing, 0 where they were deleted; null: not known."""
+    output_objects: int | None
+    output_bytes_by_class: dict[str, int]
+    """Per storage class; empty where nothing is known or left."""
+    outputs_measured_at: datetime | None
+    outputs_deleted_at: datetime | None
+    """When all of them were deleted; null again where the run has begun anew since, or a later listing has found something."""
+    deletion_id: str | None
+    """Of the deletion on its way, else of the newest one."""
+    deletion_state: DeletionState | None
+    cost_usd: float | None
+    wasted_usd: float | None
+    """Part of `cost_usd`: of failed and aborted attempts."""
 
 
 class RunAnswer(Answer):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from argus_query import app
 from argus_query.models import all_models, models_named
 from argus_query.rebuild import RebuildRuns, differences, rebuild
-from argus_query.settings import Settings
+from argus_query.settings import Settings, problem_of
 
 
 def main() -> None:
@@ -24,8 +24,7 @@ def main() -> None:
     try:
         settings = Settings()  # pyright: ignore[reportCallIssue] the environment fills it
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        sys.stderr.write(f"argus-query: ARGUS_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}\n")
+        sys.stderr.write(f"argus-query: {problem_of(error)}\n")
         sys.exit(2)
     sys.exit(_run(arguments, settings))
 

@@ -16,24 +16,39 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from pydantic import BaseModel, ValidationError
 
 from argus_contracts.queries.common import Asked
+from argus_contracts.queries.dashboard import (
+    GetDashboardChoices,
+    GetDashboardSpend,
+    GetDashboardStorage,
+    GetDashboardSummary,
+    ListDashboardRuns,
+    StorageRates,
+)
+from argus_contracts.queries.deletions import GetDeletion, ListDeletions
 from argus_contracts.queries.jobs import GetJob, GetMatrix, ListJobs
 from argus_contracts.queries.live import GetPosition, ListHosts, Positions, Replay
 from argus_contracts.queries.logs import ListLogLines, LogLines
+from argus_contracts.queries.outputs import FindOutputs, GetOutputs, ListUnmeasured
 from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.queries.runs import GetFacets, GetRun, ListRuns
 from argus_contracts.queries.series import GetSeries
 from argus_query import logs, paging
+from argus_query.dashboard.listing import list_runs as list_dashboard_runs
+from argus_query.dashboard.rates import DEFAULT_RATES
+from argus_query.dashboard.reads import get_choices, get_spend, get_storage, get_summary
 from argus_query.database import KEEPALIVE, answered_within, is_passing, still_good
+from argus_query.deletions.reads import get_deletion, list_deletions
 from argus_query.hosts.reads import list_hosts
 from argus_query.jobs.matrix import get_matrix
 from argus_query.jobs.reads import get_job, get_series, list_jobs
 from argus_query.logs import read_log_lines
+from argus_query.outputs.reads import find_outputs, get_outputs, list_unmeasured
 from argus_query.packing import envelope_of
 from argus_query.replay import RecentRecords, replay
 from argus_query.runs.reads import dropped_events, get_facets, get_run, list_runs, run_row
 from argus_query.schemas import LIVE
 from argus_query.sql import load
-from argus_query.visibility import NotFound, seen_by
+from argus_query.visibility import BadQuestion, NotFound, seen_by
 
 _SQL = load(__package__ or "", "positions.sql")
 AFTER_SECONDS = 2.0
@@ -84,9 +99,12 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
 class Answers:
     """One method per question, by its name on the wire: an answer as its model, or as the fields of one where these are arrays."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[Any]], stall: timedelta) -> None:
+    def __init__(
+        self, pool: AsyncConnectionPool[AsyncConnection[Any]], stall: timedelta, rates: StorageRates = DEFAULT_RATES
+    ) -> None:
         self._pool = pool
         self._stall = stall
+        self._rates = rates
         self._recent = RecentRecords()
         self._by_name: dict[str, Callable[..., Awaitable[BaseModel | dict[str, Any]]]] = {
             "list_runs": self._list_runs,
@@ -99,6 +117,16 @@ class Answers:
             "list_log_lines": self._list_log_lines,
             "list_hosts": self._list_hosts,
             "replay": self._replay,
+            "get_dashboard_summary": self._get_dashboard_summary,
+            "get_dashboard_spend": self._get_dashboard_spend,
+            "get_dashboard_storage": self._get_dashboard_storage,
+            "list_dashboard_runs": self._list_dashboard_runs,
+            "get_dashboard_choices": self._get_dashboard_choices,
+            "list_deletions": self._list_deletions,
+            "get_deletion": self._get_deletion,
+            "get_outputs": self._get_outputs,
+            "find_outputs": self._find_outputs,
+            "list_unmeasured": self._list_unmeasured,
         }
 
     async def answer(self, name: str, body: bytes) -> bytes:
@@ -113,7 +141,7 @@ class Answers:
             answer = await self._answer(name, question)
         except NotFound as error:
             return _problem("not_found", str(error))
-        except (paging.BadCursor, logs.BadCursor) as error:
+        except (paging.BadCursor, logs.BadCursor, BadQuestion) as error:
             return _problem("bad_question", str(error))
         except errors.QueryCanceled:
             return _problem("unavailable", "the answer would take longer than 5 s")
@@ -191,6 +219,48 @@ class Answers:
 
     async def _replay(self, connection: AsyncConnection[Any], question: Replay, _: Moment) -> BaseModel:
         return await replay(connection, question, self._recent)
+
+    async def _get_dashboard_summary(
+        self, connection: AsyncConnection[Any], question: GetDashboardSummary, at: Moment
+    ) -> BaseModel:
+        return await get_summary(connection, question, at.position, at.now, self._rates)
+
+    async def _get_dashboard_spend(
+        self, connection: AsyncConnection[Any], question: GetDashboardSpend, at: Moment
+    ) -> BaseModel:
+        return await get_spend(connection, question, at.position, at.now)
+
+    async def _get_dashboard_storage(
+        self, connection: AsyncConnection[Any], question: GetDashboardStorage, at: Moment
+    ) -> BaseModel:
+        return await get_storage(connection, question, at.position, at.now, self._rates)
+
+    async def _list_dashboard_runs(
+        self, connection: AsyncConnection[Any], question: ListDashboardRuns, at: Moment
+    ) -> BaseModel:
+        return await list_dashboard_runs(connection, question, at.position, at.now, self._rates)
+
+    async def _get_dashboard_choices(
+        self, connection: AsyncConnection[Any], question: GetDashboardChoices, at: Moment
+    ) -> BaseModel:
+        return await get_choices(connection, question, at.position)
+
+    async def _list_deletions(self, connection: AsyncConnection[Any], question: ListDeletions, at: Moment) -> BaseModel:
+        return await list_deletions(connection, question, at.position, at.now)
+
+    async def _get_deletion(self, connection: AsyncConnection[Any], question: GetDeletion, at: Moment) -> BaseModel:
+        return await get_deletion(connection, question, at.position, at.now)
+
+    async def _get_outputs(self, connection: AsyncConnection[Any], question: GetOutputs, at: Moment) -> BaseModel:
+        return await get_outputs(connection, question, at.position)
+
+    async def _find_outputs(self, connection: AsyncConnection[Any], question: FindOutputs, at: Moment) -> BaseModel:
+        return await find_outputs(connection, question, at.position)
+
+    async def _list_unmeasured(
+        self, connection: AsyncConnection[Any], question: ListUnmeasured, at: Moment
+    ) -> BaseModel:
+        return await list_unmeasured(connection, question, at.position)
 
 
 async def _moment(connection: AsyncConnection[Any]) -> Moment:

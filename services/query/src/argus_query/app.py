@@ -87,7 +87,7 @@ async def answer(settings: Settings) -> int:
         closed.set()
 
     pool = new_pool(settings.database_url, settings.answer_connections)
-    answers = Answers(pool, timedelta(minutes=settings.stall_timeout_min))
+    answers = Answers(pool, timedelta(minutes=settings.stall_timeout_min), settings.rates)
     broker = NatsBroker(
         settings.nats_url,
         security=_login(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argus_query.deletions.projection import Deletions
 from argus_query.hosts.projection import Hosts
 from argus_query.jobs.projection import Jobs
 from argus_query.logs import LogsReadModel
@@ -12,7 +13,7 @@ from argus_query.series.projection import SeriesReadModel
 
 def all_models() -> list[ReadModel]:
     """New ones: their memories are empty and belong to the caller."""
-    return [Runs(), Jobs(), Hosts(), SeriesReadModel(), LogsReadModel()]
+    return [Runs(), Deletions(), Jobs(), Hosts(), SeriesReadModel(), LogsReadModel()]
 
 
 def models_named(name: str) -> list[ReadModel]:

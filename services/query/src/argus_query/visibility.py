@@ -16,6 +16,10 @@ class NotFound(Exception):
     """It does not exist, or the viewer may not see it: nobody can tell which."""
 
 
+class BadQuestion(ValueError):
+    """The question cannot be meant so; the message says why, for a person."""
+
+
 async def visible_workspaces(connection: AsyncConnection[Any], viewer: Viewer) -> list[str]:
     """The workspaces to look into; for a global admin, all that have a run."""
     if not viewer.all_workspaces:

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from argus_query.cache import Recent
 from argus_query.facts import iso, micros_of
 from argus_query.read_model import Record, purged_batches
+from argus_query.runs import beside
 from argus_query.runs.state import RunState, makes_a_run
 from argus_query.runs.words import words_of
 from argus_query.sql import array_text, columns_of, json_text, load, load_text
@@ -23,8 +24,8 @@ class Runs:
     """The read model of runs."""
 
     name = "runs"
-    version = 4
-    tables = ("runs", "run_states", "run_words", "run_facets")
+    version = 5
+    tables = ("runs", "run_states", "run_words", "run_facets", *beside.TABLES)
 
     def __init__(self) -> None:
         self._recent: Recent[str, RunState] = Recent(_REMEMBERED_RUNS)
@@ -86,6 +87,7 @@ class Runs:
         if moves:
             await connection.execute(_SQL["add_facets"], [orjson.dumps(moves).decode()])
             await connection.execute(_SQL["drop_empty_facets"])
+        await beside.erase_beside(connection, purged, states)
         await connection.execute(_SQL["delete_runs"], [purged])
         await connection.execute(_SQL["delete_words"], [purged])
         await connection.execute(_SQL["delete_states"], [purged])
@@ -116,6 +118,7 @@ class Runs:
                 await connection.execute(_SQL["drop_empty_facets"])
         for state, now in found_by:
             state.changed, state.stored = False, now
+        await beside.store_beside(connection, changed)
 
 
 def _facet_changes(changed: Iterable[tuple[RunState, frozenset[tuple[str, str]]]]) -> list[dict[str, Any]]:

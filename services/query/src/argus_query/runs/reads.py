@@ -83,8 +83,24 @@ async def get_run(
         stop_requested_at=moment_of(stop.at) if stop and state.stop_counts else None,
         stop_requested_by=stop.data.get("requested_by") if stop and state.stop_counts else None,
         because=[because(fact) for fact in state.because()],
+        **_outputs_of(state),
+        cost_usd=state.cost_usd,
+        wasted_usd=state.wasted_usd,
     )
     return RunAnswer(position=position, run=detail)
+
+
+def _outputs_of(state: RunState) -> dict[str, Any]:
+    live, deletion, deleted_at = state.live_outputs(), state.outputs.deletion(), state.outputs_deleted_at
+    return {
+        "output_bytes": live.bytes if live else None,
+        "output_objects": live.objects if live else None,
+        "output_bytes_by_class": live.by_storage_class if live else {},
+        "outputs_measured_at": moment_of(live.at) if live else None,
+        "outputs_deleted_at": None if deleted_at is None else moment_of(deleted_at),
+        "deletion_id": deletion.deletion_id if deletion else None,
+        "deletion_state": deletion.step.state if deletion else None,
+    }
 
 
 async def get_facets(connection: AsyncConnection[Any], question: GetFacets, position: int) -> Facets:

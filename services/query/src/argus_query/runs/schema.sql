@@ -53,3 +53,76 @@ CREATE TABLE run_facets (
     n_runs    bigint NOT NULL,
     PRIMARY KEY (workspace, kind, value)
 );
+
+-- What the dashboard shows: a row per run that has ended. A search or a rare filter reads all rows of a user, so those of a user
+-- lie together, and what is filtered and summed by stands first in a row.
+CREATE TABLE dashboard_runs (
+    sort_at       timestamptz NOT NULL,
+    bytes         bigint,
+    objects       bigint,
+    cost_micros   bigint,
+    wasted_micros bigint,
+    is_unmeasured boolean NOT NULL,
+    status        text NOT NULL,
+    user_name     text COLLATE "C" NOT NULL,
+    workspace     text COLLATE "C" NOT NULL,
+    cluster       text COLLATE "C" NOT NULL,
+    search_text   text COLLATE "C" NOT NULL,
+    labels        text[] NOT NULL,
+    name_key      text COLLATE "C" NOT NULL,
+    name          text COLLATE "C" NOT NULL,
+    batch_id      text COLLATE "C" NOT NULL,
+    PRIMARY KEY (batch_id, user_name)
+) PARTITION BY HASH (user_name);
+
+CREATE INDEX dashboard_runs_by_time ON dashboard_runs (user_name, sort_at, batch_id);
+
+DO $$ BEGIN
+    FOR n IN 0..31 LOOP
+        EXECUTE format('CREATE TABLE dashboard_runs_%s PARTITION OF dashboard_runs FOR VALUES WITH (MODULUS 32, REMAINDER %s)', n, n);
+    END LOOP;
+END $$;
+
+-- Sums over these rows by day (UTC, of the run's start), so that sections without a search read few. user_name '': all users.
+-- size_class: how many of the size limits the outputs exceed; -1: not known. Whole numbers, so that what is added can be taken away.
+CREATE TABLE dashboard_days (
+    workspace      text COLLATE "C" NOT NULL,
+    cluster        text COLLATE "C" NOT NULL,
+    user_name      text COLLATE "C" NOT NULL,
+    day            date NOT NULL,
+    status         text COLLATE "C" NOT NULL,
+    size_class     smallint NOT NULL,
+    n_runs         bigint NOT NULL,
+    cost_micros    numeric NOT NULL,
+    wasted_micros  numeric NOT NULL,
+    bytes          numeric NOT NULL,
+    objects        numeric NOT NULL,
+    n_without_cost bigint NOT NULL,
+    n_unmeasured   bigint NOT NULL,
+    PRIMARY KEY (user_name, day, workspace, cluster, status, size_class)
+);
+
+-- What the dashboard's dropdowns offer, with the number of ended runs. label '': any.
+CREATE TABLE dashboard_choices (
+    workspace text COLLATE "C" NOT NULL,
+    cluster   text COLLATE "C" NOT NULL,
+    user_name text COLLATE "C" NOT NULL,
+    label     text COLLATE "C" NOT NULL,
+    n_runs    bigint NOT NULL,
+    PRIMARY KEY (user_name, label, workspace, cluster)
+);
+
+CREATE INDEX dashboard_choices_of_any_label ON dashboard_choices (workspace, cluster, user_name) WHERE label = '';
+
+-- Where runs have their files, of those that say so in the form s3://bucket/folder/; and who waits to be listed.
+CREATE TABLE run_outputs (
+    batch_id         text COLLATE "C" PRIMARY KEY,
+    workspace        text NOT NULL,
+    output_folder    text COLLATE "C",
+    work_folder      text COLLATE "C",
+    unmeasured_since timestamptz
+);
+
+CREATE INDEX run_outputs_by_folder ON run_outputs (output_folder) WHERE output_folder IS NOT NULL;
+CREATE INDEX run_outputs_by_work_folder ON run_outputs (work_folder) WHERE work_folder IS NOT NULL;
+CREATE INDEX run_outputs_unmeasured ON run_outputs (unmeasured_since, batch_id) WHERE unmeasured_since IS NOT NULL;

@@ -16,6 +16,8 @@ from argus_query.facts import (
     state_field,
 )
 from argus_query.lifecycle import Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
+from argus_query.runs.ended import EndedRow, OutputsRow, ended_row, outputs_row
+from argus_query.runs.outputs import Measured, OutputsKnown, is_about_outputs
 from argus_query.sql import array_text
 
 DEFAULT_HEARTBEAT_S = 30.0
@@ -51,12 +53,19 @@ class RunState:
     attempts: list[int] = field(default_factory=list)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Fact | None = None
+    outputs: OutputsKnown = field(default_factory=OutputsKnown)
+    cost_usd: float | None = None
+    wasted_usd: float | None = None
+    """Part of `cost_usd`: of failed and aborted attempts."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
     progressed: int = 0
     stored: FoundBy | None = None
     """As the tables have it; None: they have no row."""
+    stored_ended: EndedRow | None = None
+    stored_outputs: OutputsRow | None = None
+    """As the tables beside have it."""
     changed: bool = True
     """More than the three times (`last_at`, `seen`, `progressed`) differs from the tables."""
 
@@ -110,6 +119,13 @@ class RunState:
             fact = Fact(event["event_id"], kind, attempt_of(event), at, position, event.get("data") or {})
             if self.stop is None or (fact.attempt, fact.order) > (self.stop.attempt, self.stop.order):
                 self.stop = fact
+        elif is_about_outputs(kind):
+            self.outputs.project(kind, event, at)
+
+    def set_cost(self, cost_usd: float | None, wasted_usd: float | None) -> None:
+        """What the run has cost so far, and the part of it that failed and aborted attempts took; None: not known."""
+        if (cost_usd, wasted_usd) != (self.cost_usd, self.wasted_usd):
+            self.cost_usd, self.wasted_usd, self.changed = cost_usd, wasted_usd, True
 
     def _project_dropped(self, producer: str | None, dropped: dict[str, int]) -> None:
         """A sender counts up, so the highest number of each process is the one to add."""
@@ -165,6 +181,17 @@ class RunState:
     def project(self) -> str | None:
         return short_name(self.get("project"))
 
+    @property
+    def outputs_deleted_at(self) -> int | None:
+        """When all outputs were deleted, where the run has not begun anew since."""
+        start = self.life.last_start
+        return self.outputs.deleted_at(None if start is None else start.at)
+
+    def live_outputs(self) -> Measured | None:
+        """The newest listing that still tells something of the outputs; None: their size is not known."""
+        start = self.life.last_start
+        return self.outputs.live(None if start is None else start.at)
+
     def found_by(self) -> FoundBy:
         labels, project = self.labels, self.project
         parts = (self.get("name"), self.batch_id, self.get("project"), *labels)
@@ -200,6 +227,27 @@ class RunState:
             "attempt": max(1, self.life.attempt),
             "n_jobs_expected": self.get("n_jobs_expected"),
             "reason": end_data.get("reason") or _last_line(end_data.get("error_report")),
+            "dashboard": self._on_dashboard(),
+        }
+
+    def _on_dashboard(self) -> dict[str, Any]:
+        """What the dashboard and the deleter are told beyond that; most runs have little of it, so nothing stands for null."""
+        said = {"cluster": self.get("cluster"), "output_dir": self.get("output_dir")}
+        if self.cost_usd is not None:
+            said |= {"cost_usd": self.cost_usd, "wasted_usd": self.wasted_usd}
+        if self.outputs.is_any:
+            said |= self._of_outputs()
+        return {name: value for name, value in said.items() if value is not None}
+
+    def _of_outputs(self) -> dict[str, Any]:
+        live, deletion = self.live_outputs(), self.outputs.deletion()
+        return {
+            "bytes": live.bytes if live else None,
+            "objects": live.objects if live else None,
+            "measured_at": iso(live.at) if live else None,
+            "deleted_at": iso(self.outputs_deleted_at),
+            "deletion_id": deletion.deletion_id if deletion else None,
+            "deletion_state": deletion.step.state if deletion else None,
         }
 
     def times(self) -> tuple[str | None, str | None, str | None]:
@@ -216,10 +264,13 @@ class RunState:
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
             "first_at": self.first_at,
+            "outputs": self.outputs.to_json() if self.outputs.is_any else None,
+            "cost": None if self.cost_usd is None and self.wasted_usd is None else [self.cost_usd, self.wasted_usd],
         }
 
     @classmethod
     def from_json(cls, batch_id: str, raw: dict[str, Any], last_at: int, seen: int, progressed: int) -> RunState:
+        cost_usd, wasted_usd = raw["cost"] or (None, None)
         state = cls(
             batch_id=batch_id,
             workspace=raw["workspace"],
@@ -229,6 +280,9 @@ class RunState:
             attempts=raw["attempts"],
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
+            outputs=OutputsKnown() if raw["outputs"] is None else OutputsKnown.from_json(raw["outputs"]),
+            cost_usd=cost_usd,
+            wasted_usd=wasted_usd,
             first_at=raw["first_at"],
             last_at=last_at,
             seen=seen,
@@ -236,6 +290,7 @@ class RunState:
             changed=False,
         )
         state.stored = state.found_by()
+        state.stored_ended, state.stored_outputs = ended_row(state), outputs_row(state)
         return state
 
 

@@ -1,0 +1,1 @@
+"""Answers for the dashboard. Its tables belong to the read model of runs (`runs/schema.sql`)."""

@@ -1,0 +1,1 @@
+"""The read model of deletions of outputs: what was asked for, and what came of it."""

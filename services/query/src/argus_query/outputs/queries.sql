@@ -1,0 +1,44 @@
+-- name: get_outputs
+SELECT r.batch_id, r.workspace, r.user_name, r.status, coalesce(r.last_seen_at, r.sort_at) AS last_seen_at, s.summary
+  FROM runs r JOIN run_states s USING (batch_id)
+ WHERE r.batch_id = ANY (%(batch_ids)s) AND (%(all)s OR r.workspace = ANY (%(workspaces)s));
+
+-- name: find_outputs
+-- Folders that hold the asked one, and those at or below it: each of the four is one or a few ranges of an index.
+SELECT f.batch_id, r.workspace, r.user_name, r.status, f.folder, f.is_work_dir, s.summary
+  FROM (SELECT *
+          FROM ((SELECT batch_id, output_folder AS folder, false AS is_work_dir
+                   FROM run_outputs
+                  WHERE output_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  ORDER BY output_folder, batch_id LIMIT %(limit)s)
+                UNION ALL
+                (SELECT batch_id, output_folder, false
+                   FROM run_outputs
+                  WHERE output_folder >= %(folder)s AND output_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  ORDER BY output_folder, batch_id LIMIT %(limit)s)
+                UNION ALL
+                (SELECT batch_id, work_folder, true
+                   FROM run_outputs
+                  WHERE work_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  ORDER BY work_folder, batch_id LIMIT %(limit)s)
+                UNION ALL
+                (SELECT batch_id, work_folder, true
+                   FROM run_outputs
+                  WHERE work_folder >= %(folder)s AND work_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  ORDER BY work_folder, batch_id LIMIT %(limit)s)) AS overlapping
+         ORDER BY folder, batch_id, is_work_dir
+         LIMIT %(limit)s) AS f
+  JOIN runs r USING (batch_id)
+  JOIN run_states s USING (batch_id)
+ ORDER BY f.folder, f.batch_id, f.is_work_dir;
+
+-- name: list_unmeasured
+SELECT o.batch_id, o.workspace, o.unmeasured_since, s.summary -> 'dashboard' ->> 'output_dir'
+  FROM (SELECT batch_id, workspace, unmeasured_since
+          FROM run_outputs
+         WHERE unmeasured_since IS NOT NULL AND (%(all)s OR workspace = ANY (%(workspaces)s))
+           AND (%(since)s::timestamptz IS NULL OR (unmeasured_since, batch_id) > (%(since)s, %(batch_id)s::text))
+         ORDER BY unmeasured_since, batch_id
+         LIMIT %(limit)s) AS o
+  JOIN run_states s USING (batch_id)
+ ORDER BY o.unmeasured_since, o.batch_id;
