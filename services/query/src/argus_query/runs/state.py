@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from argus_contracts.registry import FACTS_OF_WORKSPACES
 from argus_query.facts import (
     Field,
     attempt_of,
@@ -25,7 +26,7 @@ _START_FIELDS = frozenset((
     "name", "type", "project", "runner", "labels", "tags", "n_jobs_expected", "params", "config", "output_dir",
     "work_dir", "cluster", "resume_of", "session_id", "heartbeat_interval_s", "environment",
 ))  # fmt: skip
-_NOT_OF_A_RUN = frozenset({"retention_swept", "run_purged"})
+_NOT_OF_A_RUN = FACTS_OF_WORKSPACES | {"retention_swept", "run_purged"}
 _NO_PROGRESS = frozenset({"batch_heartbeat", "resource_snapshot"})
 
 
