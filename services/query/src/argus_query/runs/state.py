@@ -52,6 +52,8 @@ class RunState:
     attempts: list[int] = field(default_factory=list)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Fact | None = None
+    cost: tuple[float | None, float | None] | None = None
+    """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -92,6 +94,13 @@ class RunState:
         self.last_at = max(self.last_at, last_at)
         self.seen = max(self.seen, received)
 
+    def set_cost(self, cost_usd: float | None, wasted_usd: float | None) -> bool:
+        """The run is in the ledger, with these figures. True: they are new."""
+        if self.cost == (cost_usd, wasted_usd):
+            return False
+        self.cost, self.changed = (cost_usd, wasted_usd), True
+        return True
+
     def _project_lifecycle(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         data = event.get("data") or {}
         attempt = attempt_of(event)
@@ -125,6 +134,14 @@ class RunState:
             self.changed = True
 
     # What follows.
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.cost is None else self.cost[0]
+
+    @property
+    def wasted_usd(self) -> float | None:
+        return None if self.cost is None else self.cost[1]
 
     def get(self, name: str, default: Any = None) -> Any:
         known = self.fields.get(name)
@@ -217,6 +234,7 @@ class RunState:
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
             "first_at": self.first_at,
+            "cost": self.cost,
         }
 
     @classmethod
@@ -231,6 +249,7 @@ class RunState:
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
             first_at=raw["first_at"],
+            cost=None if raw.get("cost") is None else tuple(raw["cost"]),
             last_at=last_at,
             seen=seen,
             progressed=progressed,
