@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from pydantic import BaseModel, ValidationError
 
 from argus_contracts.queries.common import Asked
+from argus_contracts.queries.costs import GetCost, ListPrices
 from argus_contracts.queries.jobs import GetJob, GetMatrix, ListJobs
 from argus_contracts.queries.live import GetPosition, ListHosts, Positions, Replay
 from argus_contracts.queries.logs import ListLogLines, LogLines
@@ -23,6 +24,7 @@ from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.queries.runs import GetFacets, GetRun, ListRuns
 from argus_contracts.queries.series import GetSeries
 from argus_query import logs, paging
+from argus_query.costs.reads import TooMuch, get_cost, list_prices
 from argus_query.database import KEEPALIVE, answered_within, is_passing, still_good
 from argus_query.hosts.reads import list_hosts
 from argus_query.jobs.matrix import get_matrix
@@ -99,6 +101,8 @@ class Answers:
             "list_log_lines": self._list_log_lines,
             "list_hosts": self._list_hosts,
             "replay": self._replay,
+            "get_cost": self._get_cost,
+            "list_prices": self._list_prices,
         }
 
     async def answer(self, name: str, body: bytes) -> bytes:
@@ -113,7 +117,7 @@ class Answers:
             answer = await self._answer(name, question)
         except NotFound as error:
             return _problem("not_found", str(error))
-        except (paging.BadCursor, logs.BadCursor) as error:
+        except (paging.BadCursor, logs.BadCursor, TooMuch) as error:
             return _problem("bad_question", str(error))
         except errors.QueryCanceled:
             return _problem("unavailable", "the answer would take longer than 5 s")
@@ -188,6 +192,12 @@ class Answers:
 
     async def _list_hosts(self, connection: AsyncConnection[Any], question: ListHosts, at: Moment) -> BaseModel:
         return await list_hosts(connection, question, at.position)
+
+    async def _get_cost(self, connection: AsyncConnection[Any], question: GetCost, at: Moment) -> BaseModel:
+        return await get_cost(connection, question, at.position)
+
+    async def _list_prices(self, connection: AsyncConnection[Any], question: ListPrices, at: Moment) -> BaseModel:
+        return await list_prices(connection, question, at.position)
 
     async def _replay(self, connection: AsyncConnection[Any], question: Replay, _: Moment) -> BaseModel:
         return await replay(connection, question, self._recent)

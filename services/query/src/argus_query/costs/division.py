@@ -107,6 +107,17 @@ def divide(tries: Sequence[Try], prices: Prices) -> dict[TryKey, Amount]:
     }
 
 
+def divided(tries: Iterable[Try], prices: dict[str, Prices]) -> dict[TryKey, Amount]:
+    """What each pays. Who does not say on which host he ran shares it with nobody."""
+    hosts: dict[tuple[str | int, ...], list[Try]] = {}
+    for one in tries:
+        hosts.setdefault((one.workspace, one.host) if one.host is not None else one.key, []).append(one)
+    found: dict[TryKey, Amount] = {}
+    for of_host in hosts.values():
+        found |= divide(of_host, prices.get(of_host[0].workspace) or Prices())
+    return found
+
+
 def _nano(one: Try, sums: dict[TryKey, int], without: set[TryKey], capacity: str, prices: Prices) -> int | None:
     if one.key in sums:
         return min(MOST, sums[one.key] // _FEMTO)

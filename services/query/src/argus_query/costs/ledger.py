@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 
 from argus_query.costs import reading
-from argus_query.costs.division import Amount, divide
+from argus_query.costs.division import divided
 from argus_query.costs.money import nano_of, usd_of
-from argus_query.costs.prices import Price, Prices
+from argus_query.costs.prices import Price
 from argus_query.costs.reading import SQL, by_workspace, prices_of
 from argus_query.costs.totals import NOTHING, Part, Total, total_of
 from argus_query.costs.usage import KINDS, Key, Try, Usage, in_vain, key_of, names_a_machine, said_by, tries_of
@@ -158,7 +158,7 @@ class Ledger:
     async def _divide_around(self, connection: AsyncConnection[Any], before: list[Try], now: list[Try]) -> set[str]:
         """What the tries `now` cost is known, and what it changes for others that there are such, and no longer those `before`."""
         dirty = {one.key: one for one in now if one.end is not None}
-        for one in await reading.overlapping_tries(connection, _stretches([*before, *now])):
+        for one in await reading.overlapping_tries(connection, stretches([*before, *now])):
             dirty[one.key] = one
         return await _divide(connection, list(dirty.values()))
 
@@ -188,7 +188,7 @@ async def _divide(connection: AsyncConnection[Any], dirty: Sequence[Try]) -> set
     affected: set[str] = set()
     for start in range(0, len(dirty), _AT_ONCE):
         some = dirty[start : start + _AT_ONCE]
-        beside = await reading.overlapping_tries(connection, _stretches(some))
+        beside = await reading.overlapping_tries(connection, stretches(some))
         prices = by_workspace(
             await prices_of(connection, {(t.workspace, t.instance_type) for t in (*beside, *some) if t.instance_type})
         )
@@ -199,18 +199,7 @@ async def _divide(connection: AsyncConnection[Any], dirty: Sequence[Try]) -> set
     return affected
 
 
-def divided(tries: Iterable[Try], prices: dict[str, Prices]) -> dict[tuple[str, str, int, int], Amount]:
-    """What each pays. Who does not say on which host he ran shares it with nobody."""
-    hosts: dict[tuple[Any, ...], list[Try]] = {}
-    for one in tries:
-        hosts.setdefault((one.workspace, one.host) if one.host is not None else one.key, []).append(one)
-    found: dict[tuple[str, str, int, int], Amount] = {}
-    for of_host in hosts.values():
-        found |= divide(of_host, prices.get(of_host[0].workspace) or Prices())
-    return found
-
-
-def _stretches(tries: Iterable[Try]) -> list[tuple[str, str, Any, Any]]:
+def stretches(tries: Iterable[Try]) -> list[tuple[str, str, Any, Any]]:
     """The stretches of time in which a host had one of these; those that touch are one."""
     of_host: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for one in tries:

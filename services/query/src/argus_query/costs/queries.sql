@@ -123,6 +123,52 @@ SELECT batch_id, event_id, job_id, attempt, (extract(epoch FROM recorded_at) * 1
 -- name: batch_usages
 SELECT batch_id, attempt, workspace, state FROM cost_usages WHERE batch_id = ANY (%b) AND job_id = '';
 
+-- name: usages_of_batch
+SELECT batch_id, job_id, attempt, workspace, state FROM cost_usages WHERE batch_id = %b LIMIT %b;
+
+-- name: usages_of
+-- Of these attempts, and of their runs themselves. Some come twice.
+SELECT u.batch_id, u.job_id, u.attempt, u.workspace, u.state
+  FROM unnest(%(batch_ids)b::text[], %(job_ids)b::text[], %(attempts)b::int[]) AS n(batch_id, job_id, attempt)
+  JOIN cost_usages u USING (batch_id, job_id, attempt)
+UNION ALL
+SELECT u.batch_id, u.job_id, u.attempt, u.workspace, u.state
+  FROM cost_usages u
+ WHERE u.batch_id = ANY (%(batch_ids)b) AND u.job_id = '';
+
+-- name: count_tries
+SELECT count(*), count(*) FILTER (WHERE ended_at IS NOT NULL AND (nano_usd IS NULL OR partly)),
+       count(*) FILTER (WHERE ended_at IS NULL),
+       CASE WHEN bool_and(spot_nano_usd IS NOT NULL) FILTER (WHERE ended_at IS NOT NULL) THEN sum(spot_nano_usd)::text END
+  FROM cost_tries
+ WHERE batch_id = %b;
+
+-- name: first_tries
+SELECT t.batch_id, t.job_id, t.attempt, t.number, t.workspace, t.host, t.instance_type, t.capacity, t.milli_cpus,
+       (extract(epoch FROM t.started_at) * 1000000)::bigint, (extract(epoch FROM t.ended_at) * 1000000)::bigint, t.outcome,
+       t.share_us, t.nano_usd, t.spot_nano_usd, t.partly
+  FROM cost_tries t
+ WHERE t.batch_id = %b
+ ORDER BY t.started_at, t.job_id, t.attempt, t.number
+ LIMIT %b;
+
+-- name: list_prices
+-- Behind a row, if any.
+SELECT p.event_id, p.workspace, p.instance_type, p.capacity, p.nano_usd_per_hour, p.effective_from, p.recorded_at, p.recorded_by,
+       p.received_at, p.position,
+       NOT EXISTS (SELECT FROM cost_prices q
+                    WHERE (q.workspace, q.instance_type, q.capacity, q.effective_from)
+                        = (p.workspace, p.instance_type, p.capacity, p.effective_from)
+                      AND (q.recorded_at, q.event_id) > (p.recorded_at, p.event_id)) AS counts
+  FROM cost_prices p
+ WHERE (%(all)s OR p.workspace = ANY (%(workspaces)s))
+   AND (%(workspace)s::text IS NULL OR p.workspace = %(workspace)s)
+   AND (%(behind)s::text IS NULL
+        OR (p.workspace, p.instance_type, p.capacity, %(latest)s::timestamptz - p.effective_from, p.event_id)
+         > (%(behind)s::text, %(type)s::text, %(capacity)s::text, %(latest)s::timestamptz - %(moment)s::timestamptz, %(event_id)s::text))
+ ORDER BY p.workspace, p.instance_type, p.capacity, p.effective_from DESC, p.event_id
+ LIMIT %(limit)s;
+
 -- name: delete_usages
 DELETE FROM cost_usages WHERE batch_id = ANY (%b);
 

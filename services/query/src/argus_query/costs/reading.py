@@ -67,6 +67,19 @@ async def batch_usages(connection: AsyncConnection[Any], batch_ids: Collection[s
     return found
 
 
+async def usages_of_batch(connection: AsyncConnection[Any], batch_id: str, limit: int) -> dict[Key, Usage]:
+    cursor = await connection.execute(SQL["usages_of_batch"], [batch_id, limit])
+    return {(b, j, a): Usage.from_json((b, j, a), workspace, raw) async for b, j, a, workspace, raw in cursor}
+
+
+async def usages_of(connection: AsyncConnection[Any], keys: Collection[Key]) -> dict[Key, Usage]:
+    """Of these attempts, and of their runs themselves."""
+    batch_ids, job_ids, attempts = columns_of(list(keys)) if keys else ([], [], [])
+    wanted = {"batch_ids": batch_ids, "job_ids": job_ids, "attempts": attempts}
+    cursor = await connection.execute(SQL["usages_of"], wanted)
+    return {(b, j, a): Usage.from_json((b, j, a), workspace, raw) async for b, j, a, workspace, raw in cursor}
+
+
 async def load_tries(connection: AsyncConnection[Any], keys: Collection[Key]) -> dict[Key, list[Try]]:
     """As the tables have them."""
     found: dict[Key, list[Try]] = {}
