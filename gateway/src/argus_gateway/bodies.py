@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, FutureDatetime, StringConstraints
 
 from argus_contracts.envelope import Stored
+from argus_contracts.events.prices import Capacity, InstanceType, UsdPerHour
+from argus_contracts.quantities import Occurred
 
 Role = Literal["member", "admin"]
 USER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._@+\-]{0,63}$"
@@ -139,6 +141,19 @@ class WorkspaceList(BaseModel):
 
 class MemberRole(Body):
     role: Role = "member"
+
+
+class NewPrice(Body):
+    workspace: WorkspaceName
+    instance_type: Annotated[InstanceType, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
+    capacity: Capacity
+    usd_per_hour: UsdPerHour
+    effective_from: Occurred
+
+
+class TakenPrice(BaseModel):
+    event_id: str
+    """Of the fact, as it stands in `GET /api/prices` and in the history of what runs cost."""
 
 
 class EventResult(BaseModel):
