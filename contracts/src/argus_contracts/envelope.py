@@ -37,6 +37,8 @@ class Event(BaseModel):
     VERSION: ClassVar[int] = 1
     OF_ARGUS: ClassVar[bool] = False
     """It states a decision of Argus itself: nobody's connection may say it, because that would forge a decision."""
+    OF_WORKSPACE: ClassVar[bool] = False
+    """About a workspace, which its data name, and about no batch: its `batch_id` begins with `subjects.OF_NO_RUN`."""
 
     event_id: UUID
     """Unique for ever. UUIDv7 from our SDK."""

@@ -8,17 +8,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from argus_contracts.envelope import Event
 from argus_contracts.errors import Malformed, NewerVersion, UnknownKind
-from argus_contracts.events import batches, control, jobs, outputs, telemetry
+from argus_contracts.events import batches, control, jobs, outputs, prices, telemetry
 from argus_contracts.quantities import RetentionClass
 
 EVENT_CLASSES: dict[str, type[Event]] = {
     cls.model_fields["kind"].annotation.__args__[0]: cls  # type: ignore[union-attr]
-    for module in (batches, jobs, telemetry, outputs, control)
+    for module in (batches, jobs, telemetry, outputs, control, prices)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Event) and "kind" in cls.model_fields
 }
 """Every class of these modules that has a `kind`: there is no list that one could be forgotten in."""
 FACTS_OF_ARGUS: frozenset[str] = frozenset(kind for kind, cls in EVENT_CLASSES.items() if cls.OF_ARGUS)
+FACTS_OF_WORKSPACES: frozenset[str] = frozenset(kind for kind, cls in EVENT_CLASSES.items() if cls.OF_WORKSPACE)
 _ADAPTERS = {kind: TypeAdapter(cls) for kind, cls in EVENT_CLASSES.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from argus_contracts.errors import WrongSubject
 from argus_contracts.quantities import N_PARTITIONS
@@ -22,6 +23,12 @@ ANY_PARTITION = "any"
 
 ASK_BROKER_SETTINGS, ASK_BROKER_SETTINGS_BODY = "$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}'
 """A NATS server answers with its settings where the account may ask (the system account must export it)."""
+
+OF_NO_RUN = "argus:"
+"""How the `batch_id` of a fact begins that is about no run. No user's run may be named so: whoever had the name could have
+all that is said under it purged."""
+PRICES: Final = "argus:prices"
+"""The `batch_id` of all prices."""
 
 _ARGUS = "=argus"
 """Stands where a workspace does in the subject of a decision. No name has this token, so no user may publish there."""
@@ -84,7 +91,8 @@ class EventSource:
     partition: int | None
     """To which every batch in it belongs; None: `ANY_PARTITION`, the batches are of any."""
     service: str | None = None
-    """The service of Argus whose decision it is. Workspace and user are then empty: they are the batch's, which the log knows."""
+    """The service of Argus whose decision it is. Workspace and user are then empty: they are the batch's, which the log knows,
+    or what a fact about a workspace says itself."""
 
 
 def parse_event_subject(subject: str) -> EventSource:

@@ -31,7 +31,7 @@ from argus_gateway.nats_connection import NatsConnection
 from argus_gateway.parts import Parts
 from argus_gateway.publish import Publisher
 from argus_gateway.rates import Rates
-from argus_gateway.routes import auth, dashboard, events, operators, outputs, people, runs, stream
+from argus_gateway.routes import auth, costs, dashboard, events, operators, outputs, people, runs, stream
 from argus_gateway.settings import Settings
 from argus_gateway.static import Ui
 from argus_gateway.stored import Watermarks
@@ -58,7 +58,7 @@ def _api() -> FastAPI:
         title="Argus", version="1", description=_ABOUT, docs_url=None, redoc_url=None, openapi_url=None,
         generate_unique_id_function=_operation_id, redirect_slashes=False,
     )  # fmt: skip
-    for module in (auth, people, events, runs, dashboard, outputs, stream, operators):
+    for module in (auth, people, events, runs, costs, dashboard, outputs, stream, operators):
         app.include_router(module.router)
     problems.install(app)
     app.state.openapi_json = lambda: openapi_document(app)

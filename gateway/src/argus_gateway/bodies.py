@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, FutureDatetime, StringConstra
 
 from argus_contracts.commands import RunDecision
 from argus_contracts.envelope import Stored
-from argus_contracts.quantities import BatchId
+from argus_contracts.events.prices import Capacity, InstanceType, UsdPerHour
+from argus_contracts.quantities import BatchId, Occurred
 from argus_contracts.queries.deletions import DeletionPreview
 
 Role = Literal["member", "admin"]
@@ -143,6 +144,19 @@ class WorkspaceList(BaseModel):
 
 class MemberRole(Body):
     role: Role = "member"
+
+
+class NewPrice(Body):
+    workspace: WorkspaceName
+    instance_type: Annotated[InstanceType, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
+    capacity: Capacity
+    usd_per_hour: UsdPerHour
+    effective_from: Occurred
+
+
+class TakenPrice(BaseModel):
+    event_id: str
+    """Of the fact, as it stands in `GET /api/prices` and in the history of what runs cost."""
 
 
 class EventResult(BaseModel):

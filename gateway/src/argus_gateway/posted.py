@@ -25,7 +25,7 @@ from argus_contracts.quantities import (
     RetentionClass,
 )
 from argus_contracts.registry import FACTS_OF_ARGUS, parse_event, retention_class
-from argus_contracts.subjects import bundle_subject, event_subject
+from argus_contracts.subjects import OF_NO_RUN, bundle_subject, event_subject
 from argus_contracts.upcasters import is_reporter_event, upcast_reporter_event
 from argus_gateway.bodies import EventResult
 from argus_gateway.publish import Outgoing
@@ -259,6 +259,8 @@ def _check(raw: Any) -> Event:
     event = parse_event(raw)
     if raw["kind"] in FACTS_OF_ARGUS:
         raise NotYoursToSay(f"{raw['kind']} states a decision of Argus itself")
+    if event.batch_id.startswith(OF_NO_RUN):
+        raise NotYoursToSay(f"batch_id: what begins with {OF_NO_RUN} names facts of Argus itself, and no run")
     _check_depth(raw, 1)
     encoded = _encode(raw)
     if b"\\u0000" in encoded and _has_nul(raw):

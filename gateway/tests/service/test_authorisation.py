@@ -45,6 +45,11 @@ def request_of(world: Any, actor: str, row: Row, event: Any) -> tuple[str, dict[
             options["json"] = {"username": f"nobody-{uuid.uuid4().hex}", "password": "x"}
         case "POST", "/api/keys":
             options["json"] = {"name": "x", "workspace": world.workspace(whose)}
+        case "POST", "/api/prices":
+            options["json"] = {
+                "workspace": world.workspace(whose), "instance_type": "p4d", "capacity": "spot", "usd_per_hour": 9.5,
+                "effective_from": "2026-11-01T00:00:00Z",
+            }  # fmt: skip
         case "POST", "/api/users":
             options["json"] = {"username": f"u{uuid.uuid4().hex[:10]}"}
         case "PATCH", "/api/users/{name}":

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-RUN_ROUTES = ("", "/jobs", "/jobs/j", "/jobs/j/series", "/log-lines", "/stop-requested")
+RUN_ROUTES = ("", "/jobs", "/jobs/j", "/jobs/j/series", "/log-lines", "/stop-requested", "/cost")
 ONLOOKERS = ("member", "key", "full key", "ws admin", "cluster admin", "former", "admin key")
 
 
@@ -51,6 +51,7 @@ def test_a_foreign_thing_answers_letter_by_letter_like_a_missing_one(world, who)
         ("GET", "/api/producers/p/stored?workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/producers/stored?ids=p,q&workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
+        ("GET", "/api/prices?workspace={}", world.abroad, "w" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?user={}", foreigner, "u" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?project={}", world.secret, "foreign" + uuid.uuid4().hex[:10], {}),
         ("GET", "/api/batches?label={}", world.secret, "foreign" + uuid.uuid4().hex[:10], {}),

@@ -85,6 +85,10 @@ class Job:
         self._complain(complaints)
         self._result.update(kept)
 
+    def cost(self, amount_usd: float, basis: str | None = None) -> None:
+        """This attempt of the job has cost so much, by somebody who knows the bill: see `Run.cost`."""
+        self._run.say_cost(self.id, amount_usd, basis)
+
     @property
     def stopped(self) -> bool:
         """True when somebody asked this run to stop. Costs nothing; asked for in the background every 10 s."""

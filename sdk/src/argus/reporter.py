@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 
 from argus import redact, senders, values
 from argus.given import settings_of, whole
+from argus.host import host
+from argus.machine import machine
 from argus.producer import HEARTBEAT_S
 from argus.run import Run
 from argus.settings import disabled, settings
@@ -37,6 +39,9 @@ def init(
     token: str | None = None,
     spool_dir: str | os.PathLike[str] | None = None,
     resource_interval_s: float = 15,
+    instance_type: str | None = None,
+    capacity: Literal["spot", "on-demand"] | None = None,
+    cpus: float | None = None,
 ) -> Run:
     """A run has begun. Use it in a `with` block, or call `finish` at the end; the end of the script does it too.
 
@@ -45,6 +50,8 @@ def init(
     url, token: where to send and as whom; else ARGUS_URL and ARGUS_TOKEN, else what `argus login` kept. `nats://`,
     `tls://` and `ws://` speak to the broker, `http://` and `https://` to the gateway. spool_dir: where everything is
     kept until Argus has stored it. resource_interval_s: how often the machine is looked at; 0 for never.
+    instance_type, capacity, cpus: what the machine is called in the price list, how it is paid for, and how much of it is this
+    run's, for what the run costs; else ARGUS_INSTANCE_TYPE, ARGUS_CAPACITY, ARGUS_CPUS, and all CPUs that the script may use.
 
     Never blocks on the network and never raises because of Argus. ARGUS_DISABLE=1: nothing is recorded at all.
     """
@@ -74,6 +81,8 @@ def init(
     start = {field: _kindly(field, find) for field, find in facts.items()}
     interval_s = _kindly("resource_interval_s", lambda: max(float(resource_interval_s), 0.0))
     folder = _kindly("output_dir", lambda: os.fspath(output_dir or "."))
+    on = _kindly("the machine", lambda: machine(instance_type, capacity, cpus)) or {}
+    start |= {**on, "host": host()} if on else {}
     start |= {"runner": "argus-sdk", "heartbeat_interval_s": HEARTBEAT_S, "session_id": run.producer_id}
     _kindly(
         "the start of the run",

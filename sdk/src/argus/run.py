@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import orjson
@@ -20,6 +20,7 @@ from argus.given import settings_of, status_of, whole
 from argus.host import host
 from argus.interrupts import no_interrupt_meanwhile
 from argus.job import Job
+from argus.machine import amount, machine
 from argus.outcome import Outcome, OutcomeStatus, outcome_of
 from argus.producer import Producer, lane_of
 from argus.settings import Settings
@@ -60,6 +61,8 @@ class Run:
         self._watch: sampler.Watch | None = None
         self._producer: Producer | None = None
         self._skipped_lines = 0
+        self._machine: dict[str, Any] | None = None
+        """On what all of it runs, where somebody has said so."""
         if where is not None:
             self._become_producer(where, beats=True)
 
@@ -74,11 +77,15 @@ class Run:
         *,
         epochs: int | None = None,
         steps: int | None = None,
+        instance_type: str | None = None,
+        capacity: Literal["spot", "on-demand"] | None = None,
+        cpus: float | None = None,
     ) -> Job:
         """A job of this run has started. Use it in a `with` block, or call `job.finish()`.
 
         job_id: its name, unique in the run (a second one of the same name becomes `name-2`); a run of one job needs
-        none. epochs, steps: how many are expected, for progress and the time that is left.
+        none. epochs, steps: how many are expected, for progress and the time that is left. instance_type, capacity, cpus: the
+        machine, and how much of it is the job's, where that is not what `argus.init` was told.
         """
         wanted = values.name(job_id if job_id is not None else "main") or "main"
         chosen, number = wanted, 1
@@ -102,6 +109,7 @@ class Run:
                 "gpu_indexes": self._watch.gpu_indexes() if self._watch is not None else [],
                 "n_epochs_expected": whole(epochs, "epochs"),
                 "n_steps_expected": whole(steps, "steps"),
+                **machine(instance_type, capacity, cpus, self._machine),
             }
             self.say("job_start", chosen, {key: value for key, value in data.items() if value is not None})
         except Exception as error:
@@ -115,6 +123,11 @@ class Run:
         for part in values.text(msg).splitlines() or [""]:
             self._line(values.line(part), "log", values.text(level, 64))
         return None
+
+    def cost(self, amount_usd: float, basis: str | None = None) -> None:
+        """All of the run has cost so much, by somebody who knows the bill. It replaces what Argus works out from the machines
+        and their prices, and what was said before. basis: what it is from, such as `invoice 2026-11`."""
+        self.say_cost(None, amount_usd, basis)
 
     @property
     def stopped(self) -> bool:
@@ -160,6 +173,9 @@ class Run:
         """`batch_start` is said, the threads run, the end of the process is watched."""
         assert self._producer is not None
         assert self._where is not None
+        self._machine = {
+            name: start[name] for name in ("instance_type", "capacity", "cpus") if start.get(name) is not None
+        }
         self._beginning = True
         try:
             with no_interrupt_meanwhile():
@@ -171,6 +187,15 @@ class Run:
             self._beginning = False
         if capture_output:
             self._capture = Capture(self._say_output)
+
+    def say_cost(self, job_id: str | None, amount_usd: Any, basis: Any) -> None:
+        if not self.live:
+            return self.hear_nothing()
+        known = amount(amount_usd)
+        if known is not None:
+            data = {"amount_usd": known, "basis": values.text(basis, values.MAX_SHORT) if basis is not None else None}
+            self.say("cost_recorded", job_id, {name: value for name, value in data.items() if value is not None})
+        return None
 
     def say(self, kind: str, job_id: str | None, data: dict[str, Any]) -> None:
         """The event is on disk (or in memory where the disk refuses it). Too large ones are shortened first."""

@@ -101,6 +101,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/batches/{batch_id}/cost": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Cost
+         * @description What the run cost, attempt by attempt, and what was reported when. `as_of`: by what Argus had heard at that moment.
+         */
+        get: operations["get_cost"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/batches/{batch_id}/jobs": {
         parameters: {
             query?: never;
@@ -613,6 +633,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Prices
+         * @description What machines cost an hour, in the workspaces that the caller sees; with those prices that were restated since.
+         */
+        get: operations["list_prices"];
+        put?: never;
+        /**
+         * Record Price
+         * @description A machine costs so much from a moment on; the same moment again restates it. For administrators of the workspace.
+         *
+         *     202: it is durable, and stands in `GET /api/prices` once it is projected; what it touches is worked out anew with it.
+         */
+        post: operations["record_price"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/producers/stored": {
         parameters: {
             query?: never;
@@ -855,6 +901,48 @@ export interface components {
             /** Workspace */
             workspace: string;
         };
+        /**
+         * AttemptCost
+         * @description One time that a job used a machine. Retries and resumes are attempts of their own, so each is paid for once.
+         */
+        AttemptCost: {
+            /** Attempt */
+            attempt: number;
+            /**
+             * Basis
+             * @enum {string}
+             */
+            basis: "recorded" | "computed" | "partly" | "unknown_price" | "running";
+            /** Capacity */
+            capacity: ("spot" | "on-demand") | null;
+            /** Cost Usd */
+            cost_usd: number | null;
+            /** Cpus */
+            cpus: number | null;
+            /** Ended At */
+            ended_at: string | null;
+            /** Host */
+            host: string | null;
+            /** Host Seconds */
+            host_seconds: number | null;
+            /** If Spot Usd */
+            if_spot_usd: number | null;
+            /** Instance Type */
+            instance_type: string | null;
+            /** Job Id */
+            job_id: string | null;
+            /** Number */
+            number: number;
+            /** Outcome */
+            outcome: ("succeeded" | "failed" | "aborted" | "cached") | null;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Wasted */
+            wasted: boolean;
+        };
         /** BatchAnswer */
         BatchAnswer: {
             /** Accepted */
@@ -888,6 +976,53 @@ export interface components {
             documents: components["schemas"]["DocumentAnswer"][];
             /** Stored */
             stored: components["schemas"]["Stored"][];
+        };
+        /**
+         * CostReport
+         * @description A bill, or a price that touched the run when Argus heard of it, and what the run cost by all that was known then.
+         */
+        CostReport: {
+            /** Amount Usd */
+            amount_usd?: number | null;
+            /** Attempt */
+            attempt?: number | null;
+            /** Basis */
+            basis?: string | null;
+            /** Capacity */
+            capacity?: ("spot" | "on-demand") | null;
+            /** Cost Usd */
+            cost_usd: number | null;
+            /** Effective From */
+            effective_from?: string | null;
+            /** Event Id */
+            event_id: string;
+            /** Instance Type */
+            instance_type?: string | null;
+            /** Job Id */
+            job_id?: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "cost_recorded" | "price_recorded";
+            /** Position */
+            position: number;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+            /** Recorded By */
+            recorded_by?: string | null;
+            /** Usd Per Hour */
+            usd_per_hour?: number | null;
+            /** Wasted Usd */
+            wasted_usd: number | null;
         };
         /** CreatedKey */
         CreatedKey: {
@@ -1879,6 +2014,25 @@ export interface components {
             /** Workspace */
             workspace?: string | null;
         };
+        /** NewPrice */
+        NewPrice: {
+            /**
+             * Capacity
+             * @enum {string}
+             */
+            capacity: "spot" | "on-demand";
+            /**
+             * Effective From
+             * Format: date-time
+             */
+            effective_from: string;
+            /** Instance Type */
+            instance_type: string;
+            /** Usd Per Hour */
+            usd_per_hour: number;
+            /** Workspace */
+            workspace: string;
+        };
         /** NewUser */
         NewUser: {
             /**
@@ -2024,6 +2178,52 @@ export interface components {
              */
             versioned: boolean;
         };
+        /** PriceFact */
+        PriceFact: {
+            /**
+             * Capacity
+             * @enum {string}
+             */
+            capacity: "spot" | "on-demand";
+            /** Counts */
+            counts: boolean;
+            /**
+             * Effective From
+             * Format: date-time
+             */
+            effective_from: string;
+            /** Event Id */
+            event_id: string;
+            /** Instance Type */
+            instance_type: string;
+            /** Position */
+            position: number;
+            /**
+             * Received At
+             * Format: date-time
+             */
+            received_at: string;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+            /** Recorded By */
+            recorded_by: string;
+            /** Usd Per Hour */
+            usd_per_hour: number;
+            /** Workspace */
+            workspace: string;
+        };
+        /** PriceList */
+        PriceList: {
+            /** Items */
+            items: components["schemas"]["PriceFact"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Position */
+            position: number;
+        };
         /**
          * ProblemDetails
          * @description RFC 9457. `code` is stable and for programs; `detail` is for people.
@@ -2065,6 +2265,31 @@ export interface components {
             position: number;
             run: components["schemas"]["RunDetail"];
         };
+        /** RunCosts */
+        RunCosts: {
+            /** As Of */
+            as_of: string | null;
+            /** Attempts */
+            attempts: components["schemas"]["AttemptCost"][];
+            /** Batch Id */
+            batch_id: string;
+            /** Cost Usd */
+            cost_usd: number | null;
+            /** History */
+            history: components["schemas"]["CostReport"][];
+            /** If All Spot Usd */
+            if_all_spot_usd: number | null;
+            /** N Attempts */
+            n_attempts: number;
+            /** N Running */
+            n_running: number;
+            /** N Unpriced */
+            n_unpriced: number;
+            /** Position */
+            position: number;
+            /** Wasted Usd */
+            wasted_usd: number | null;
+        };
         /**
          * RunDecision
          * @description What becomes of one run of a command: taken (then `deletion_id`, where it is a deletion), or `skipped`.
@@ -2099,6 +2324,12 @@ export interface components {
             config: {
                 [key: string]: unknown;
             };
+            /** Cost Usd */
+            cost_usd: number | null;
+            /** Deletion Id */
+            deletion_id: string | null;
+            /** Deletion State */
+            deletion_state: ("requested" | "planned" | "running" | "deleted" | "partial" | "failed" | "cancelled") | null;
             /** Disconnected Since */
             disconnected_since: string | null;
             /** Dropped */
@@ -2130,8 +2361,20 @@ export interface components {
             n_jobs_expected: number | null;
             /** Name */
             name: string;
+            /** Output Bytes */
+            output_bytes: number | null;
+            /** Output Bytes By Class */
+            output_bytes_by_class: {
+                [key: string]: number;
+            };
             /** Output Dir */
             output_dir: string | null;
+            /** Output Objects */
+            output_objects: number | null;
+            /** Outputs Deleted At */
+            outputs_deleted_at: string | null;
+            /** Outputs Measured At */
+            outputs_measured_at: string | null;
             /** Params */
             params: {
                 [key: string]: unknown;
@@ -2174,6 +2417,8 @@ export interface components {
             type: "training" | "workflow";
             /** User */
             user: string;
+            /** Wasted Usd */
+            wasted_usd: number | null;
             /** Work Dir */
             work_dir: string | null;
             /** Workspace */
@@ -2431,6 +2676,11 @@ export interface components {
                 number,
                 number
             ][];
+        };
+        /** TakenPrice */
+        TakenPrice: {
+            /** Event Id */
+            event_id: string;
         };
         /** User */
         User: {
@@ -2723,6 +2973,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunAnswer"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    get_cost: {
+        parameters: {
+            query?: {
+                as_of?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description `batch_id` */
+                batch_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunCosts"];
                 };
             };
             /** @description Not signed in */
@@ -4203,6 +4508,112 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Positions"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    list_prices: {
+        parameters: {
+            query?: {
+                workspace?: string | null;
+                limit?: number;
+                cursor?: string | null;
+                /** @description Wait up to 2 s until this log position is projected (read your own writes) */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceList"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemDetails"];
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description The request has a wrong shape; `errors` lists the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    record_price: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPrice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakenPrice"];
                 };
             };
             /** @description Not signed in */

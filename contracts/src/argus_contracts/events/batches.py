@@ -27,6 +27,11 @@ class BatchStartData(Data):
     session_id: Short | None = None
     heartbeat_interval_s: NonNegative | None = None
     """How often the sender promises to speak. Silence of three intervals shows as disconnected. None: 30 s."""
+    host: Short | None = None
+    """Where all of it runs, on what, and with how much of it: for jobs that do not say so, or where there are none."""
+    instance_type: Short | None = None
+    capacity: Literal["spot", "on-demand"] | None = None
+    cpus: NonNegative | None = None
 
 
 class BatchStart(BatchEvent):
@@ -119,7 +124,10 @@ class CostRecordedData(Data):
 
 
 class CostRecorded(AnyEvent):
-    """What a batch or job cost, as somebody who knows the bill says."""
+    """What a batch or job cost, as somebody who knows the bill says. Of several the newest counts.
+
+    Of a batch: all of it. Of a job: its attempt `attempt`, or, where the sender states no `attempt`, all of them.
+    """
 
     kind: Literal["cost_recorded"]
     data: CostRecordedData

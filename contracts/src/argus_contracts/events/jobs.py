@@ -25,6 +25,8 @@ class JobSubmittedData(Data):
     time_limit_s: NonNegative | None = None
     script: Text | None = None
     work_dir: Short | None = None
+    instance_type: Short | None = None
+    capacity: Literal["spot", "on-demand"] | None = None
 
 
 class JobSubmitted(JobEvent):
@@ -44,6 +46,8 @@ class JobStartData(Data):
     gpu_indexes: Annotated[list[Count], Field(max_length=1024)] = []
     instance_type: Short | None = None
     capacity: Literal["spot", "on-demand"] | None = None
+    cpus: NonNegative | None = None
+    """Of its host, for this job: by them attempts that run there at the same time share its price."""
     n_epochs_expected: Count | None = None
     """Gives progress and ETA, with `epoch` of the last point."""
     n_steps_expected: Count | None = None

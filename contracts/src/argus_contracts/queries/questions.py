@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from argus_contracts.queries.costs import GetCost, ListPrices, PriceList, RunCosts
 from argus_contracts.queries.dashboard import (
     DashboardChoices,
     DashboardRuns,
@@ -60,6 +61,8 @@ QUESTIONS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     "get_outputs": (GetOutputs, OutputsAnswer),
     "find_outputs": (FindOutputs, OutputsThereAnswer),
     "list_unmeasured": (ListUnmeasured, UnmeasuredList),
+    "get_cost": (GetCost, RunCosts),
+    "list_prices": (ListPrices, PriceList),
 }
 """For `query`."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -118,6 +120,13 @@ class People:
         """It stands in the audit trail, before it is done: what follows is another service's."""
         async with self._database.transaction() as connection:
             await audit.record(connection, caller, action, subject, **detail)
+
+    @asynccontextmanager
+    async def told(self, caller: Caller, action: str, subject: str, **detail: Any) -> AsyncIterator[None]:
+        """What is done inside stands in the audit trail; where it fails, it does not."""
+        async with self._database.transaction() as connection:
+            await audit.record(connection, caller, action, subject, **detail)
+            yield
 
     async def refused(self, caller: Caller, action: str, subject: str, **detail: Any) -> None:
         """Somebody tried what they may not: that, too, stands in the audit trail."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, Any, cast
 
@@ -19,6 +19,7 @@ from argus_contracts.errors import (
     NotYoursToSay,
     Refused,
     TooLarge,
+    UnknownBatch,
     WrongSubject,
 )
 from argus_contracts.quantities import (
@@ -31,8 +32,8 @@ from argus_contracts.quantities import (
     ProducerId,
     RetentionClass,
 )
-from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, parse_event
-from argus_contracts.subjects import EventSource, parse_event_subject, partition
+from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, FACTS_OF_WORKSPACES, parse_event
+from argus_contracts.subjects import OF_NO_RUN, EventSource, parse_event_subject, partition
 from argus_ingest.json_bytes import check_text_and_depth, decode, event_slices, may_be_deep
 from argus_ingest.ranges import Range
 
@@ -82,6 +83,11 @@ class Incoming:
     buried: list[Buried] = field(default_factory=list[Buried])
     whole: bool = False
     bundled: bool = False
+
+    @property
+    def of_workspace(self) -> bool:
+        """Facts about a workspace, which `source` names, and about nobody's run."""
+        return self.batch_id.startswith(OF_NO_RUN)
 
     def events(self) -> list[dict[str, Any]]:
         return orjson.loads(self.payload)["events"] if self.n_events else []
@@ -225,12 +231,15 @@ def _incoming(subject: str, source: EventSource, message: EventMessage, raw: byt
     if numbered and message.first_seq is not None:
         _check_numbers(message.first_seq, len(message.events))
     usual = plain and b"\\u0000" not in raw and not may_be_deep(raw) and _all_are_small(raw, len(message.events))
+    usual = usual and source.service is None  # what a workspace is told of is looked at one by one
     indexes: Sequence[int] = range(len(message.events))
     buried: list[Buried] = []
     batch_id = _in_common(message, source) if usual else None
     if batch_id is None:
         batch_id, indexes, buried = _one_by_one(subject, source, message, raw)
     unchanged = plain and not buried
+    if batch_id is not None and batch_id.startswith(OF_NO_RUN):
+        source = replace(source, workspace=_workspace_of(message.events[indexes[0]]))
     first = message.first_seq if numbered else None
     return Incoming(
         subject=subject,
@@ -254,6 +263,7 @@ def _one_by_one(
 ) -> tuple[str | None, list[int], list[Buried]]:
     """The batch, which events are acceptable, and the refused ones."""
     batch_id: str | None = None
+    workspace: str | None = None
     indexes: list[int] = []
     buried: list[Buried] = []
     slices: list[bytes] = []
@@ -265,6 +275,13 @@ def _one_by_one(
             if own != batch_id:
                 _check_batch(own, batch_id, source)
             _check_kind(event["kind"], message.retention_class, source)
+            if event["kind"] in FACTS_OF_WORKSPACES:
+                about = _workspace_of(event)
+                if workspace not in (None, about):
+                    raise Malformed("data.workspace: a message tells of one workspace")
+                workspace = about
+            elif own.startswith(OF_NO_RUN):
+                raise UnknownBatch(f"batch {own} is no run")
         except Refused as refused:
             slices = slices or event_slices(raw)
             buried.append(Buried(refused, subject, slices[index], source))
@@ -288,7 +305,14 @@ def _in_common(message: EventMessage, source: EventSource) -> str | None:
     return common.batch_id
 
 
+def _workspace_of(fact: dict[str, Any]) -> str:
+    """Which workspace a fact about a workspace names."""
+    return fact["data"]["workspace"]
+
+
 def _check_batch(own: str, message_batch: str | None, source: EventSource) -> None:
+    if own.startswith(OF_NO_RUN) and source.service is None:
+        raise NotYoursToSay(f"batch_id: what begins with {OF_NO_RUN} names facts of Argus itself, and no run")
     if message_batch is not None:
         raise Malformed("batch_id: a message holds events of one batch")
     if source.partition is not None and partition(own) != source.partition:

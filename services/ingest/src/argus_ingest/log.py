@@ -131,8 +131,9 @@ class LogAppender:
         """Takes the events of everybody but a batch's owner out of `incoming`; the first to speak is the owner.
 
         A decision of Argus is kept with the batch it is about, as if its owner had said it; about nobody's batch it is refused.
+        What is about a workspace is kept there, and is nobody's.
         """
-        said = [message for message in incoming if message.n_events]
+        said = [message for message in incoming if message.n_events and not message.of_workspace]
         if not said:
             return []
         speaking = {message.batch_id: message for message in reversed(said) if message.source.service is None}

@@ -12,7 +12,7 @@ import zstandard
 from psycopg import AsyncConnection
 
 from argus_contracts.registry import retention_class
-from argus_contracts.subjects import decision_subject, event_subject
+from argus_contracts.subjects import PRICES, decision_subject, event_subject
 from argus_ingest.accept import accept
 from argus_ingest.database import connect
 from argus_ingest.log import Appended, LogAppender
@@ -100,3 +100,35 @@ async def test_what_only_a_run_can_say_is_no_decision(connection: AsyncConnectio
     await say(connection, event_subject("lab", "ada", "b1"), event("batch_start", "b1"))
     await decide(connection, event("batch_done", "b1"))
     assert (len(await log_of(connection)), await letters(connection)) == (1, [("not_yours_to_say", None)])
+
+
+def price(workspace: str = "lab", **more: Any) -> Event:
+    said = {"instance_type": "p4d", "capacity": "spot", "usd_per_hour": 9.5, "effective_from": "2026-11-01T00:00:00Z"}
+    return event("price_recorded", PRICES, **{**said, "workspace": workspace, "recorded_by": "ada", **more})
+
+
+async def test_a_price_is_kept_once_with_its_workspace(connection: AsyncConnection[Any]) -> None:
+    said, elsewhere = price(), price("elsewhere")
+    for _ in range(2):
+        await decide(connection, said)
+        await decide(connection, elsewhere)
+    assert await log_of(connection) == [("lab", "", said["event_id"]), ("elsewhere", "", elsewhere["event_id"])]
+    assert await letters(connection) == []
+
+
+async def test_one_message_tells_of_one_workspace(connection: AsyncConnection[Any]) -> None:
+    said = [price(), price("elsewhere"), price()]
+    raw = orjson.dumps({"v": 2, "class": "lifecycle", "events": said})
+    await LogAppender().append(connection, accept(decision_subject("gateway", PRICES), raw))
+    assert [entry[2] for entry in await log_of(connection)] == [said[0]["event_id"], said[2]["event_id"]]
+    assert await letters(connection) == [("malformed", None)]
+
+
+async def test_nobody_but_argus_says_a_price_or_has_a_run_of_that_name(connection: AsyncConnection[Any]) -> None:
+    subject = event_subject("lab", "eve", PRICES)
+    await say(connection, subject, price())
+    await say(connection, subject, event("batch_start", PRICES))
+    await say(connection, event_subject("lab", "eve", "argus:x"), event("batch_start", "argus:x"))
+    await decide(connection, event("run_purged", PRICES, purged_by="eve"))
+    assert await log_of(connection) == []
+    assert [code for code, _ in await letters(connection)] == ["not_yours_to_say"] * 3 + ["unknown_batch"]

@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from pydantic import BaseModel, ValidationError
 
 from argus_contracts.queries.common import Asked
+from argus_contracts.queries.costs import GetCost, ListPrices
 from argus_contracts.queries.dashboard import (
     GetDashboardChoices,
     GetDashboardSpend,
@@ -33,6 +34,7 @@ from argus_contracts.queries.questions import QUESTIONS
 from argus_contracts.queries.runs import GetFacets, GetRun, ListRuns
 from argus_contracts.queries.series import GetSeries
 from argus_query import logs, paging
+from argus_query.costs.reads import TooMuch, get_cost, list_prices
 from argus_query.dashboard.listing import list_runs as list_dashboard_runs
 from argus_query.dashboard.rates import DEFAULT_RATES
 from argus_query.dashboard.reads import get_choices, get_spend, get_storage, get_summary
@@ -127,6 +129,8 @@ class Answers:
             "get_outputs": self._get_outputs,
             "find_outputs": self._find_outputs,
             "list_unmeasured": self._list_unmeasured,
+            "get_cost": self._get_cost,
+            "list_prices": self._list_prices,
         }
 
     async def answer(self, name: str, body: bytes) -> bytes:
@@ -141,7 +145,7 @@ class Answers:
             answer = await self._answer(name, question)
         except NotFound as error:
             return _problem("not_found", str(error))
-        except (paging.BadCursor, logs.BadCursor, BadQuestion) as error:
+        except (paging.BadCursor, logs.BadCursor, BadQuestion, TooMuch) as error:
             return _problem("bad_question", str(error))
         except errors.QueryCanceled:
             return _problem("unavailable", "the answer would take longer than 5 s")
@@ -216,6 +220,12 @@ class Answers:
 
     async def _list_hosts(self, connection: AsyncConnection[Any], question: ListHosts, at: Moment) -> BaseModel:
         return await list_hosts(connection, question, at.position)
+
+    async def _get_cost(self, connection: AsyncConnection[Any], question: GetCost, at: Moment) -> BaseModel:
+        return await get_cost(connection, question, at.position)
+
+    async def _list_prices(self, connection: AsyncConnection[Any], question: ListPrices, at: Moment) -> BaseModel:
+        return await list_prices(connection, question, at.position)
 
     async def _replay(self, connection: AsyncConnection[Any], question: Replay, _: Moment) -> BaseModel:
         return await replay(connection, question, self._recent)

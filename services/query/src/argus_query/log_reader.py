@@ -89,7 +89,7 @@ async def read_chunk(
             n_bytes += len(row[9])
             n_events += last_position - first_position + 1
             try:
-                records.append(_record(row))
+                records.append(record_of(row))
             except (UnreadablePayload, KeyError, TypeError, ValueError) as error:
                 broken.append(Failure("log", first_position, row[7], None, None, repr(error)))
             end = Cursor(last_position, day, received_at)
@@ -99,7 +99,8 @@ async def read_chunk(
     return Chunk(records, end, days, broken, more=True)
 
 
-def _record(row: Sequence[Any]) -> Record:
+def record_of(row: Sequence[Any]) -> Record:
+    """row: as `read_records` selects it. `UnreadablePayload`, `KeyError`, `TypeError` or `ValueError` where it is damaged."""
     retention_class, _, first_position, _, received_at, workspace, user, batch_id, producer_id, payload = row
     events = decode_events(payload)
     return Record(

@@ -9,6 +9,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from argus_query.cache import Recent
+from argus_query.costs.ledger import Ledger
 from argus_query.facts import iso, micros_of
 from argus_query.read_model import Record, purged_batches
 from argus_query.runs import beside
@@ -25,22 +26,19 @@ class Runs:
 
     name = "runs"
     version = 5
-    tables = ("runs", "run_states", "run_words", "run_facets", *beside.TABLES)
+    tables = ("runs", "run_states", "run_words", "run_facets", *beside.TABLES, *Ledger.tables)
 
     def __init__(self) -> None:
         self._recent: Recent[str, RunState] = Recent(_REMEMBERED_RUNS)
+        self._ledger = Ledger()
 
     def schema(self) -> str:
-        return load_text(__package__ or "", "schema.sql")
+        return load_text(__package__ or "", "schema.sql") + self._ledger.schema()
 
     async def load(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         self._recent.trim()
-        missing = self._recent.missing({record.batch_id for record in records})
-        if not missing:
-            return
-        cursor = await connection.execute(_SQL["load_states"], [missing])
-        async for batch_id, raw, last_at, seen, progressed in cursor:
-            self._recent.put(batch_id, RunState.from_json(batch_id, raw, last_at, seen, progressed))
+        await self._load_states(connection, {record.batch_id for record in records})
+        await self._ledger.load(connection, records, self._is_costed)
 
     async def fold(self, connection: AsyncConnection[Any], records: Sequence[Record]) -> None:
         touched: dict[str, RunState] = {}
@@ -48,6 +46,12 @@ class Runs:
             state = self._project_record(record)
             if state is not None:
                 touched[state.batch_id] = state
+        costs = await self._ledger.fold(connection, records)
+        await self._load_states(connection, costs)
+        for batch_id, cost in costs.items():
+            state = self._recent.get(batch_id)
+            if state is not None and state.set_cost(*cost):
+                touched[batch_id] = state
         await self._store(connection, list(touched.values()))
         purged = purged_batches(records)
         if purged:
@@ -58,6 +62,20 @@ class Runs:
 
     def forget(self) -> None:
         self._recent.clear()
+        self._ledger.forget()
+
+    async def _load_states(self, connection: AsyncConnection[Any], batch_ids: Iterable[str]) -> None:
+        missing = self._recent.missing(batch_ids)
+        if not missing:
+            return
+        cursor = await connection.execute(_SQL["load_states"], [missing])
+        async for batch_id, raw, last_at, seen, progressed in cursor:
+            self._recent.put(batch_id, RunState.from_json(batch_id, raw, last_at, seen, progressed))
+
+    def _is_costed(self, batch_id: str) -> bool | None:
+        """Whether the run is in the ledger; None where it is new."""
+        state = self._recent.get(batch_id)
+        return None if state is None else state.cost is not None
 
     def _project_record(self, record: Record) -> RunState | None:
         state = self._recent.get(record.batch_id)

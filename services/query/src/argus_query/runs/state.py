@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from argus_contracts.registry import FACTS_OF_WORKSPACES
 from argus_query.facts import (
     Field,
     attempt_of,
@@ -27,7 +28,7 @@ _START_FIELDS = frozenset((
     "name", "type", "project", "runner", "labels", "tags", "n_jobs_expected", "params", "config", "output_dir",
     "work_dir", "cluster", "resume_of", "session_id", "heartbeat_interval_s", "environment",
 ))  # fmt: skip
-_NOT_OF_A_RUN = frozenset({"retention_swept", "run_purged"})
+_NOT_OF_A_RUN = FACTS_OF_WORKSPACES | {"retention_swept", "run_purged"}
 _NO_PROGRESS = frozenset({"batch_heartbeat", "resource_snapshot"})
 
 
@@ -54,9 +55,8 @@ class RunState:
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Fact | None = None
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
-    cost_usd: float | None = None
-    wasted_usd: float | None = None
-    """Part of `cost_usd`: of failed and aborted attempts."""
+    cost: tuple[float | None, float | None] | None = None
+    """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -100,6 +100,13 @@ class RunState:
         self.last_at = max(self.last_at, last_at)
         self.seen = max(self.seen, received)
 
+    def set_cost(self, cost_usd: float | None, wasted_usd: float | None) -> bool:
+        """The run is in the ledger, with these figures. True: they are new."""
+        if self.cost == (cost_usd, wasted_usd):
+            return False
+        self.cost, self.changed = (cost_usd, wasted_usd), True
+        return True
+
     def _project_lifecycle(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         data = event.get("data") or {}
         attempt = attempt_of(event)
@@ -122,11 +129,6 @@ class RunState:
         elif is_about_outputs(kind):
             self.outputs.project(kind, event, at)
 
-    def set_cost(self, cost_usd: float | None, wasted_usd: float | None) -> None:
-        """What the run has cost so far, and the part of it that failed and aborted attempts took; None: not known."""
-        if (cost_usd, wasted_usd) != (self.cost_usd, self.wasted_usd):
-            self.cost_usd, self.wasted_usd, self.changed = cost_usd, wasted_usd, True
-
     def _project_dropped(self, producer: str | None, dropped: dict[str, int]) -> None:
         """A sender counts up, so the highest number of each process is the one to add."""
         of_producer = self.dropped.setdefault(producer or "", {})
@@ -140,6 +142,14 @@ class RunState:
             self.changed = True
 
     # What follows.
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.cost is None else self.cost[0]
+
+    @property
+    def wasted_usd(self) -> float | None:
+        return None if self.cost is None else self.cost[1]
 
     def get(self, name: str, default: Any = None) -> Any:
         known = self.fields.get(name)
@@ -265,12 +275,11 @@ class RunState:
             "stop": None if self.stop is None else self.stop.to_json(),
             "first_at": self.first_at,
             "outputs": self.outputs.to_json() if self.outputs.is_any else None,
-            "cost": None if self.cost_usd is None and self.wasted_usd is None else [self.cost_usd, self.wasted_usd],
+            "cost": self.cost,
         }
 
     @classmethod
     def from_json(cls, batch_id: str, raw: dict[str, Any], last_at: int, seen: int, progressed: int) -> RunState:
-        cost_usd, wasted_usd = raw["cost"] or (None, None)
         state = cls(
             batch_id=batch_id,
             workspace=raw["workspace"],
@@ -281,9 +290,8 @@ class RunState:
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
             outputs=OutputsKnown() if raw["outputs"] is None else OutputsKnown.from_json(raw["outputs"]),
-            cost_usd=cost_usd,
-            wasted_usd=wasted_usd,
             first_at=raw["first_at"],
+            cost=None if raw.get("cost") is None else tuple(raw["cost"]),
             last_at=last_at,
             seen=seen,
             progressed=progressed,
