@@ -107,7 +107,9 @@ def _cut(task: _Task, page: Page) -> tuple[list[Entry], list[_Task]]:
     rest = _rest(task, page)
     splits = [] if page.folders or task.token else _splits(task.prefix, entries, task.upto)
     ends = [*splits, task.upto]
-    ranges = [_Task(task.prefix, folders=True, after=After(key), upto=end) for key, end in zip(splits, ends[1:], strict=True)]
+    ranges = [
+        _Task(task.prefix, folders=True, after=After(key), upto=end) for key, end in zip(splits, ends[1:], strict=True)
+    ]
     return entries, [*reversed(ranges), replace(rest, upto=ends[0]), *inner]
 
 

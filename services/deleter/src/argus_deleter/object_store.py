@@ -29,7 +29,15 @@ TOO_FAST = {
     "TooManyRequests", "BandwidthLimitExceeded",
 }  # fmt: skip
 """The store asks for fewer calls."""
-PASSING = TOO_FAST | {"InternalError", "500", "502", "504", "RequestTimeout", "RequestTimeTooSkewed", "OperationAborted"}
+PASSING = TOO_FAST | {
+    "InternalError",
+    "500",
+    "502",
+    "504",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "OperationAborted",
+}
 """The same call may succeed a little later."""
 UNKNOWN_TO_IT = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 

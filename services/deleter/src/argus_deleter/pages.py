@@ -69,9 +69,7 @@ def read_page(body: bytes) -> Page:
     after = None
     if "NextKeyMarker" in texts:
         after = After(_plain(texts["NextKeyMarker"], is_url), texts.get("NextVersionIdMarker", ""))
-    return Page(
-        entries, folders, texts.get("IsTruncated") == "true", texts.get("NextContinuationToken", ""), after
-    )
+    return Page(entries, folders, texts.get("IsTruncated") == "true", texts.get("NextContinuationToken", ""), after)
 
 
 def _plain(text: str, is_url: bool) -> str:
