@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -20,7 +20,6 @@ from argus_deleter.facts import capped
 from argus_deleter.listing import Lister
 from argus_deleter.manifest import ManifestHash, packed, parts_of, ranges_as_json
 from argus_deleter.measures import Measures
-from argus_deleter.object_store import ObjectStore
 from argus_deleter.output_deletion import Outcome, OutputDeletion
 from argus_deleter.pages import Entry
 from argus_deleter.parts import Parts, Result, error_of
@@ -39,18 +38,20 @@ class Neighbours(Protocol):
 
 
 class Deleting:
-    """Everything that one deletion needs; blocking, in a thread of its own.
-
-    crew: threads that call the object store, at_once of them for this.
-    """
+    """Everything that one deletion needs; blocking, in a thread of its own."""
 
     def __init__(
-        self, decisions: Decisions, store: ObjectStore, crew: Executor, at_once: int, neighbours: Neighbours, roots: Roots,
-        quiet_s: float, measures: Measures,
-    ) -> None:  # fmt: skip
-        self._decisions, self._store, self._crew, self._at_once = decisions, store, crew, at_once
-        self._neighbours, self._roots, self._quiet_s = neighbours, roots, quiet_s
-        self._measures = measures
+        self,
+        decisions: Decisions,
+        lister: Lister,
+        neighbours: Neighbours,
+        *,
+        roots: Roots,
+        quiet_s: float,
+        measures: Measures,
+    ) -> None:
+        self._decisions, self._lister, self._store, self._neighbours = decisions, lister, lister.store, neighbours
+        self._roots, self._quiet_s, self._measures = roots, quiet_s, measures
 
     def run(self, batch_id: str, deletion_id: str) -> None:
         """It has ended, or somebody else has ended it.
@@ -100,9 +101,7 @@ class Deleting:
         """All that is there is in the manifest, which is stored."""
         assert one.deletion_id is not None
         self._decisions.write("forget_parts", deletion_id=one.deletion_id)  # of a try that did not get here
-        versions = self._store.keeps_versions(location.bucket)
-        pages = Lister(self._store, self._crew, self._at_once, location, versions=versions).pages()
-        for number, part in enumerate(parts_of(pages), 1):
+        for number, part in enumerate(parts_of(self._lister.pages(location)), 1):
             text = part.text()
             self._decisions.write(
                 "put_part", deletion_id=one.deletion_id, number=number, n_entries=len(part.entries), bytes=part.bytes,
@@ -141,8 +140,8 @@ class Deleting:
         told = time.monotonic()
         try:
             while waiting or running:
-                while waiting and len(running) < self._at_once:
-                    running.add(self._crew.submit(parts.delete, waiting.pop()))
+                while waiting and len(running) < self._lister.at_once:
+                    running.add(self._lister.crew.submit(parts.delete, waiting.pop()))
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for result in (future.result() for future in done):
                     if result is not None:
@@ -194,12 +193,11 @@ class Deleting:
             upload for upload in self._store.uploads(location)
             if upload.initiated_at is None or upload.initiated_at <= one.started_at
         ]  # fmt: skip
-        return sum(self._crew.map(lambda upload: self._store.abort(location.bucket, upload), old))
+        return sum(self._lister.crew.map(lambda upload: self._store.abort(location.bucket, upload), old))
 
     def _remaining(self, location: Location, named: list[Entry]) -> tuple[int, int]:
-        versions = self._store.keeps_versions(location.bucket)
         n = size = 0
-        for _, entries in Lister(self._store, self._crew, self._at_once, location, versions=versions).pages():
+        for _, entries in self._lister.pages(location):
             n, size = n + len(entries), size + sum(entry.size for entry in entries)
             named += entries[: REMAINING_NAMED - len(named)]
         return n, size

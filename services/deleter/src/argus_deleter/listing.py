@@ -52,25 +52,25 @@ class _Task:
 
 
 class Lister:
-    """versions: the bucket keeps them, so they are what is listed."""
+    """crew: threads that call the store, at_once of them for one listing."""
 
-    def __init__(self, store: ObjectStore, crew: Executor, at_once: int, location: Location, *, versions: bool) -> None:
-        self._store, self._crew, self._at_once = store, crew, at_once
-        self._location, self._versions = location, versions
+    def __init__(self, store: ObjectStore, crew: Executor, at_once: int) -> None:
+        self.store, self.crew, self.at_once = store, crew, at_once
 
-    def pages(self, until: Callable[[], bool] = lambda: False) -> Iterator[Found]:
-        """Every entry once, in pages, in any order. until: asked before each call; True ends it early.
+    def pages(self, location: Location, until: Callable[[], bool] = lambda: False) -> Iterator[Found]:
+        """Every entry once, in pages, in any order; where the bucket keeps versions, every version and delete marker.
 
-        Errors: those of `ObjectStore.page`.
+        until: asked before each call; True ends it early. Errors: those of `ObjectStore.page`.
         """
-        tasks = [_Task(self._location.prefix, folders=True)]
+        versions = self.store.keeps_versions(location.bucket)
+        tasks = [_Task(location.prefix, folders=True)]
         running: dict[Future[Page], _Task] = {}
         try:
             while tasks or running:
                 # The newest first: what waits stays little, as folders are finished before others are opened.
-                while tasks and len(running) < self._at_once and not until():
+                while tasks and len(running) < self.at_once and not until():
                     task = tasks.pop()
-                    running[self._crew.submit(self._page, task)] = task
+                    running[self.crew.submit(self._page, location.bucket, task, versions)] = task
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -84,11 +84,11 @@ class Lister:
             for future in running:
                 future.cancel()
 
-    def _page(self, task: _Task) -> Page:
-        return self._store.page(
-            self._location.bucket, task.prefix, versions=self._versions, folders=task.folders,
-            after=task.since if task.token else task.after, token=task.token,
-        )  # fmt: skip
+    def _page(self, bucket: str, task: _Task, versions: bool) -> Page:
+        after = task.since if task.token else task.after
+        return self.store.page(
+            bucket, task.prefix, versions=versions, folders=task.folders, after=after, token=task.token
+        )
 
 
 def _cut(task: _Task, page: Page) -> tuple[list[Entry], list[_Task]]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import boto3
@@ -218,7 +219,7 @@ class ObjectStore:
         asked: dict[str, Any] = {"Bucket": location.bucket, "Prefix": location.prefix, **self._owner}
         while True:
             try:
-                answer = self._tried("list_multipart_uploads", lambda: self._client.list_multipart_uploads(**asked))
+                answer = self._tried("list_multipart_uploads", partial(self._client.list_multipart_uploads, **asked))
             except StoreRefuses as error:
                 if error.code in UNKNOWN_TO_IT:
                     return

@@ -109,15 +109,18 @@ class OutputDeletion(Aggregate):
         last_seen_at: when Argus has last heard the run itself. What has been deleted since is deleted still.
         """
         if self.in_flight:
-            return RunDecision(
-                batch_id=self.batch_id, skipped="in_flight", deletion_id=self.deletion_id, due_at=self.due_at
-            )
+            return self.in_flight_already()
         if self.state == "deleted" and self.ended_at is not None and last_seen_at <= self.ended_at:
             return RunDecision(batch_id=self.batch_id, skipped="already_deleted")
         return None
 
+    def in_flight_already(self) -> RunDecision:
+        return RunDecision(
+            batch_id=self.batch_id, skipped="in_flight", deletion_id=self.deletion_id, due_at=self.due_at
+        )
+
     def request(
-        self, deletion_id: str, location: str, requested_by: str, as_user: str | None, now: datetime, grace_s: float
+        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, now: datetime, grace_s: float
     ) -> RunDecision:
         """It is asked for, and touches nothing for `grace_s` seconds."""
         assert not self.in_flight

@@ -52,6 +52,6 @@ def parse_roots(text: str) -> Roots:
     by_workspace: dict[str, list[Location]] = {}
     for workspace, addresses in cast("dict[str, Any]", value).items():
         if not isinstance(addresses, list) or not all(isinstance(one, str) for one in cast("list[Any]", addresses)):
-            raise ValueError(f"the roots of {workspace!r} are no list of addresses")  # noqa: TRY004 pydantic reads ValueError
+            raise ValueError(f"the roots of {workspace!r} are no list of addresses")
         by_workspace[workspace] = [root(one) for one in cast("list[str]", addresses)]
     return Roots(by_workspace)
