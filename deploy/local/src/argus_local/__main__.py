@@ -149,7 +149,7 @@ def reset_admin() -> None:
 
 
 @main.command("command", context_settings={"ignore_unknown_options": True})
-@click.argument("service", type=click.Choice(["ingest", "query", "gateway"]))
+@click.argument("service", type=click.Choice(["ingest", "query", "deleter", "gateway"]))
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(service: str, arguments: tuple[str, ...]) -> None:
     """Run another command of a service with what its process is told: `command ingest redrive --dry-run`."""

@@ -1,4 +1,4 @@
-"""The database of one Argus: three roles, three schemas, and nothing for anybody else."""
+"""The database of one Argus: a role and a schema for each service, and nothing for anybody else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-ROLES = {"argus_ingest": "log", "argus_query": "read", "argus_gateway": "identity"}  # role -> the schema that it owns
-LOG_READER = "argus_log_reader"  # no login: ingest grants SELECT on the log to it, and query is a member
+# role -> the schema that it owns
+ROLES = {"argus_ingest": "log", "argus_query": "read", "argus_gateway": "identity", "argus_deleter": "deleter"}
+LOG_READER = "argus_log_reader"  # no login: ingest grants SELECT on the log to it
+_READ_THE_LOG = ("argus_query", "argus_deleter")
 
 
 def create_database(
@@ -59,7 +61,8 @@ def _create_roles(admin: psycopg.Connection, passwords: Mapping[str, str]) -> No
                 sql.SQL(verb), sql.Identifier(role), sql.Literal(password)
             )
         )
-    admin.execute(sql.SQL("GRANT {} TO argus_query").format(sql.Identifier(LOG_READER)))
+    for reader in _READ_THE_LOG:
+        admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(LOG_READER), sql.Identifier(reader)))
     for role in ROLES:  # CREATE SCHEMA … AUTHORIZATION asks that a non-superuser admin may become the role
         if not admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchall()[0][0]:
             admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))

@@ -17,7 +17,7 @@ from argus_local.errors import ProgramMissing
 from argus_local.ports import LOOPBACK
 
 ACCOUNT = "ARGUS"
-INTERNAL_USERS = ("ingest", "query", "gateway", "admin")  # of the account ARGUS; they bypass the callout
+INTERNAL_USERS = ("ingest", "query", "deleter", "gateway", "admin")  # of the account ARGUS; they bypass the callout
 _SYSTEM_USER = "sys"
 _WHO_IS_CONNECTED = "$SYS.REQ.SERVER.PING.CONNZ"  # the server answers for the asker's account only
 _TELL_SETTINGS = "$SYS.REQ.SERVER.PING.JSZ"  # of the system account; ingest and the gateway ask whether it syncs
@@ -40,6 +40,23 @@ def internal_permissions(user: str) -> dict[str, Any]:
                 "subscribe": [inbox, "argus.ask.>"],
                 "allow_responses": True,
             }
+        case "deleter":
+            return {
+                "publish": [
+                    "argus.events.=argus.deleter.*",
+                    "argus.ask.>",
+                    "argus.decided.>",
+                    *(f"$JS.API.STREAM.{verb}.ARGUS_COMMANDS" for verb in ("CREATE", "UPDATE", "INFO")),
+                    "$JS.API.CONSUMER.*.ARGUS_COMMANDS.>",
+                    "$JS.API.CONSUMER.MSG.NEXT.ARGUS_COMMANDS.*",
+                    "$JS.ACK.ARGUS_COMMANDS.>",
+                    "$JS.API.INFO",
+                    _TELL_SETTINGS,
+                    ask_who_i_am,
+                ],
+                "subscribe": [inbox, "argus.ask.preview_deletion", "argus.live.>"],
+                "allow_responses": True,
+            }
         case "gateway":
             return {
                 "publish": [
@@ -53,7 +70,7 @@ def internal_permissions(user: str) -> dict[str, Any]:
                     _TELL_SETTINGS,
                     ask_who_i_am,
                 ],
-                "subscribe": [inbox, "argus.live.>", "argus.stored.>", "$SYS.REQ.USER.AUTH"],
+                "subscribe": [inbox, "argus.live.>", "argus.stored.>", "argus.decided.>", "$SYS.REQ.USER.AUTH"],
                 "allow_responses": True,
             }
         case _:

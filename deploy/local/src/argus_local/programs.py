@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from argus_local.launch import environment_with
 from argus_local.nats import NatsSettings
 from argus_local.ports import accepts_connections
 from argus_local.postgres import PostgresCluster
-from argus_local.s3 import S3Settings
+from argus_local.s3 import OUTPUTS_BUCKET, S3Settings
 from argus_local.servers import answers_ok
 from argus_local.settings import StackSettings
 from argus_local.state import StackState, write_private
@@ -117,8 +118,17 @@ class Stack:
         return [
             self._service("ingest", [], "argus_ingest", {"ARGUS_HEALTH_PORT": str(self.state.ports["ingest"])}),
             self._service("query", ["run"], "argus_query", {"ARGUS_HEALTH_PORT": str(self.state.ports["query"])}),
+            self._service("deleter", [], "argus_deleter", self._deleter_env()),
             self._service("gateway", ["run"], "argus_gateway", self._gateway_env()),
         ]
+
+    def _deleter_env(self) -> dict[str, str]:
+        """With S3 of somebody's own, address, keys and roots are what the operator has set."""
+        health = {"ARGUS_HEALTH_PORT": str(self.state.ports["deleter"])}
+        if self.settings.s3_endpoint_url:
+            return health
+        roots = {} if "ARGUS_OUTPUT_ROOTS" in os.environ else {"ARGUS_OUTPUT_ROOTS": f"s3://{OUTPUTS_BUCKET}/"}
+        return {**health, **self.s3.env(), **roots}
 
     def _gateway_env(self) -> dict[str, str]:
         settings = self.settings

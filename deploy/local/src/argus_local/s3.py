@@ -9,6 +9,8 @@ from pathlib import Path
 from argus_local.nats import program
 from argus_local.ports import LOOPBACK
 
+OUTPUTS_BUCKET = "outputs"
+
 
 @dataclass
 class S3Settings:
@@ -26,7 +28,8 @@ class S3Settings:
         return f"http://{LOOPBACK}:{self.port}"
 
     def prepare(self) -> None:
-        (self.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        """With a bucket for outputs, made before the server looks."""
+        (self.folder / OUTPUTS_BUCKET).mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def env(self) -> dict[str, str]:
         """The settings by which a process finds the server; the key pair under the names that every S3 client knows."""

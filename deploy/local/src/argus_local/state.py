@@ -7,14 +7,24 @@ import os
 import secrets
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from argus_local import nats
 from argus_local.database import ROLES
 from argus_local.ports import free_port, port_is_free
 from argus_local.s3 import S3Settings
 
-INTERNAL_PORTS = ("postgres", "nats", "nats_monitor", "nats_websocket", "s3", "supervisor", "ingest", "query")
+INTERNAL_PORTS = (
+    "postgres",
+    "nats",
+    "nats_monitor",
+    "nats_websocket",
+    "s3",
+    "supervisor",
+    "ingest",
+    "query",
+    "deleter",
+)
 
 
 class StackState(BaseModel):
@@ -30,6 +40,17 @@ class StackState(BaseModel):
     supervisor_password: str = Field(default_factory=lambda: secrets.token_urlsafe(24))
 
     admin_created: bool = False
+
+    @model_validator(mode="after")
+    def _know_newer_services(self) -> StackState:
+        """A stack that an earlier build has made gets what services need that it did not have."""
+        for known, generated in (
+            (self.role_passwords, dict.fromkeys(ROLES)),
+            (self.nats_passwords, nats.new_passwords()),
+        ):
+            for name, password in generated.items():
+                known.setdefault(name, password or secrets.token_urlsafe(24))
+        return self
 
     def choose_ports(self, avoid: set[int]) -> list[str]:
         """Every internal port is free now; answers the names of those that had to change since somebody else took them."""

@@ -186,7 +186,7 @@ def test_each_role_owns_its_schema_and_nothing_else(database: Database) -> None:
 
 
 def test_creating_the_database_again_changes_nothing(postgres_server: PostgresServer) -> None:
-    passwords = {"argus_ingest": "one", "argus_query": "two", "argus_gateway": "three"}
+    passwords = {"argus_ingest": "one", "argus_query": "two", "argus_gateway": "three", "argus_deleter": "four"}
     first = create_database(postgres_server.admin_url, "argus", passwords)
     with psycopg.connect(first["argus_ingest"], autocommit=True) as ingest:
         ingest.execute("CREATE TABLE log.rows AS SELECT 7 AS n")

@@ -190,7 +190,7 @@ def test_servers_of_your_own_replace_the_embedded_ones(tmp_path: Path) -> None:
         s3_endpoint_url="https://s3.lab.org",
     )
     programs = {program.name: program for program in own.programs()}
-    assert list(programs) == ["ingest", "query", "gateway"]
+    assert list(programs) == ["ingest", "query", "deleter", "gateway"]
     assert programs["ingest"].env["ARGUS_NATS_URL"] == "tls://nats.lab.org:4222"
     assert programs["query"].env["ARGUS_DATABASE_URL"].endswith("@db.lab.org/argus_lab")
     assert [program.name for program in a_stack(tmp_path).programs()] == [
@@ -199,6 +199,7 @@ def test_servers_of_your_own_replace_the_embedded_ones(tmp_path: Path) -> None:
         "s3",
         "ingest",
         "query",
+        "deleter",
         "gateway",
     ]
 
@@ -211,7 +212,7 @@ def test_a_service_is_told_its_own_secrets_only(tmp_path: Path, monkeypatch: pyt
     assert environments["ingest"]["ARGUS_RETENTION_LOG_LINE_DAYS"] == "3"
     assert "ARGUS_DATABASE_URL" not in environments["nats"]
     assert [name for name, env in environments.items() if "ARGUS_NATS_ISSUER_SEED" in env] == ["gateway"]
-    for name in ("ingest", "query", "gateway"):
+    for name in ("ingest", "query", "deleter", "gateway"):
         others = {password for user, password in stack.state.nats_passwords.items() if user != name}
         assert not others & set(environments[name].values())
         assert stack.state.role_passwords[f"argus_{name}"] in environments[name]["ARGUS_DATABASE_URL"]

@@ -28,9 +28,10 @@ class Database:
     ingest_url: str
     query_url: str
     gateway_url: str
+    deleter_url: str
 
     def connect(self, role: str = "admin") -> psycopg.Connection:
-        """An autocommit connection as `admin`, `ingest`, `query` or `gateway`; close it."""
+        """An autocommit connection as `admin`, `ingest`, `query`, `gateway` or `deleter`; close it."""
         return psycopg.connect(getattr(self, f"{role}_url"), autocommit=True)
 
 
@@ -50,9 +51,8 @@ def cloned_database(admin_url: str, passwords: dict[str, str]) -> Iterator[Datab
     name = f"test_{os.getpid()}_{next(_numbers)}"
     urls = create_database(admin_url, name, passwords, template=TEMPLATE)
     try:
-        yield Database(
-            name, url_for(admin_url, database=name), urls["argus_ingest"], urls["argus_query"], urls["argus_gateway"]
-        )
+        services = {f"{service}_url": urls[f"argus_{service}"] for service in ("ingest", "query", "gateway", "deleter")}
+        yield Database(name, url_for(admin_url, database=name), **services)
     finally:
         with psycopg.connect(admin_url, autocommit=True) as admin:
             eventually(lambda: _dropped(admin, name), within=60, what=f"{name} is dropped")

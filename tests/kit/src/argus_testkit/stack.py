@@ -28,7 +28,7 @@ START_SECONDS = 120.0
 
 
 class LocalStack:
-    """A running Argus. Programs: postgres, nats, s3, ingest, query, gateway."""
+    """A running Argus. Programs: postgres, nats, s3, ingest, query, deleter, gateway."""
 
     def __init__(self, home: Path, env: Mapping[str, str] | None = None) -> None:
         self.home = home

@@ -1,0 +1,317 @@
+"""The object store: list, delete, abort. Every call is bounded, paced, tried again where that helps, and counted."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
+
+from argus_contracts.locations import Location
+from argus_deleter.errors import Stopping, StoreAway, StoreMisbehaves, StoreRefuses
+from argus_deleter.pace import Pace
+from argus_deleter.pages import After, Entry, Page, read_page
+
+T = TypeVar("T")
+KEYS_PER_CALL = 1_000
+"""DeleteObjects takes no more."""
+TRIES = 8
+"""Of one call. Between them 0.2 s, and each time twice that."""
+TOO_FAST = {
+    "SlowDown", "503", "429", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
+    "TooManyRequests", "BandwidthLimitExceeded",
+}  # fmt: skip
+"""The store asks for fewer calls."""
+PASSING = TOO_FAST | {
+    "InternalError",
+    "500",
+    "502",
+    "504",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "OperationAborted",
+}
+"""The same call may succeed a little later."""
+UNKNOWN_TO_IT = {"NotImplemented", "MethodNotAllowed", "501", "405"}
+
+
+class Refusal(NamedTuple):
+    """What the store said of one entry that it was to delete."""
+
+    entry: Entry
+    code: str
+    message: str
+
+
+class Upload(NamedTuple):
+    """An unfinished multipart upload."""
+
+    key: str
+    upload_id: str
+    initiated_at: Any
+
+
+class ObjectStore:
+    """Shared by all threads. pace: how many of them may call at once."""
+
+    def __init__(
+        self,
+        endpoint_url: str | None,
+        pace: Pace,
+        *,
+        bucket_owner: str | None = None,
+        connections: int = 16,
+        conditional: bool = False,
+    ) -> None:
+        # Old servers know no checksums but Content-MD5, which botocore sends where one is required and none is chosen.
+        config = Config(
+            max_pool_connections=connections,
+            connect_timeout=5,
+            read_timeout=60,
+            retries={"total_max_attempts": 1},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            tcp_keepalive=True,
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+        )
+        self._client = boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        for operation in ("ListObjectsV2", "ListObjectVersions"):
+            self._client.meta.events.register_first(f"before-parse.s3.{operation}", _read_page)
+        self._pace = pace
+        self._owner = {"ExpectedBucketOwner": bucket_owner} if bucket_owner else {}
+        self._conditional = conditional
+        self.calls: Counter[str] = Counter()
+        """Calls made, by operation, tries included."""
+        self.seconds: dict[str, float] = {}
+        """Spent in them, by operation."""
+        self._count = threading.Lock()
+        self.stopping = threading.Event()
+        """Once set, nothing is tried again and no further call begins."""
+
+    def reach(self, bucket: str) -> None:
+        """Somebody answers for this bucket, and lets us list it. Errors: as `page`, at once."""
+        self._tried("list_objects_v2", lambda: self._client.list_objects_v2(Bucket=bucket, MaxKeys=1, **self._owner), 1)
+
+    def keeps_versions(self, bucket: str) -> bool:
+        """Whether there may be several versions of a key. Errors: `StoreAway`, `StoreRefuses`."""
+        try:
+            answer = self._tried(
+                "get_bucket_versioning", lambda: self._client.get_bucket_versioning(Bucket=bucket, **self._owner)
+            )
+            return bool(answer.get("Status"))
+        except StoreRefuses as error:
+            if error.code in UNKNOWN_TO_IT:
+                return False
+            if error.code not in {"AccessDenied", "403"}:
+                raise
+        try:  # who may not read the setting can see it in what is listed
+            self._tried(
+                "list_object_versions",
+                lambda: self._client.list_object_versions(Bucket=bucket, MaxKeys=1, **self._owner),
+            )
+            return True
+        except StoreRefuses as error:
+            if error.code in UNKNOWN_TO_IT:
+                return False
+            raise
+
+    def page(
+        self, bucket: str, prefix: str, *, versions: bool, folders: bool, after: After | None = None, token: str = ""
+    ) -> Page:
+        """Up to 1,000 entries whose keys begin with `prefix`. folders: only those with no further `/` in them, and the others'
+        folders. after: only those behind it. token: continues a page (with the same `after`).
+
+        Errors: `StoreAway`; `StoreRefuses`; `StoreMisbehaves` where it lists something else.
+        """
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "EncodingType": "url", **self._owner}
+        if folders:
+            asked["Delimiter"] = "/"
+        if versions:
+            if after is not None:
+                asked["KeyMarker"] = after.key
+                if after.version_id:
+                    asked["VersionIdMarker"] = after.version_id
+            answer = self._tried("list_object_versions", lambda: self._client.list_object_versions(**asked))
+        else:
+            if token:
+                asked["ContinuationToken"] = token
+            elif after is not None:
+                asked["StartAfter"] = after.key
+            answer = self._tried("list_objects_v2", lambda: self._client.list_objects_v2(**asked))
+        page: Page = answer["_page"]
+        _check(page, prefix, after)
+        return page
+
+    def delete(self, bucket: str, entries: Sequence[Entry]) -> list[Refusal]:
+        """At most 1,000 entries are gone, but for those in the answer. What it wants to be asked again about is asked again.
+
+        Errors: `StoreAway`, where it is not known which of them are gone; `Stopping`.
+        """
+        waiting, refused, pause = list(entries), list[Refusal](), 0.2
+        for further in range(TRIES):
+            errors = self._delete_once(bucket, waiting)
+            again = [one for one in errors if one.code in PASSING]
+            refused += [one for one in errors if one.code not in PASSING]
+            if not again:
+                return refused
+            if any(one.code in TOO_FAST for one in again):
+                self._pace.slow_down()
+            waiting = [one.entry for one in again]
+            if further == TRIES - 1:
+                return refused + again
+            self._sleep(pause)
+            pause *= 2
+        return refused
+
+    def _delete_once(self, bucket: str, entries: Sequence[Entry]) -> list[Refusal]:
+        # XML has no way to write these: each goes by itself, where the key stands in the address.
+        odd = [entry for entry in entries if any(char < " " or char in "\ufffe\uffff" for char in entry.key)]
+        errors = [error for entry in odd for error in self._delete_one(bucket, entry)]
+        plain = [entry for entry in entries if entry not in odd] if odd else entries
+        if not plain:
+            return errors
+        wanted = {"Objects": [self._named(entry) for entry in plain], "Quiet": True}
+        try:
+            answer = self._tried(
+                "delete_objects", lambda: self._client.delete_objects(Bucket=bucket, Delete=wanted, **self._owner)
+            )
+        except StoreRefuses as error:
+            return errors + [Refusal(entry, error.code, str(error)) for entry in plain]
+        by_name = {(entry.key, entry.version_id): entry for entry in plain}
+        for said in answer.get("Errors", ()):
+            name = said.get("Key", ""), said.get("VersionId") or ""
+            # Some servers leave the version out: then it is of one of this key's, and a second look tells of which.
+            entry = by_name.get(name) or next((one for one in plain if one.key == name[0]), None)
+            if entry is None:
+                raise StoreMisbehaves(f"an error about {name[0]!r}, which nobody has named")
+            errors.append(Refusal(entry, said.get("Code") or "Unknown", said.get("Message") or ""))
+        return errors
+
+    def _delete_one(self, bucket: str, entry: Entry) -> list[Refusal]:
+        version = {"VersionId": entry.version_id} if entry.version_id else {}
+        try:
+            self._tried(
+                "delete_object",
+                lambda: self._client.delete_object(Bucket=bucket, Key=entry.key, **version, **self._owner),
+            )
+        except StoreRefuses as error:
+            return [Refusal(entry, error.code, str(error))]
+        return []
+
+    def _named(self, entry: Entry) -> dict[str, str]:
+        named = {"Key": entry.key}
+        if entry.version_id:
+            named["VersionId"] = entry.version_id
+        elif self._conditional:
+            named["ETag"] = f'"{entry.etag}"'
+        return named
+
+    def uploads(self, location: Location) -> Iterator[Upload]:
+        """Unfinished multipart uploads below it; none where the store knows of none."""
+        asked: dict[str, Any] = {"Bucket": location.bucket, "Prefix": location.prefix, **self._owner}
+        while True:
+            try:
+                answer = self._tried("list_multipart_uploads", partial(self._client.list_multipart_uploads, **asked))
+            except StoreRefuses as error:
+                if error.code in UNKNOWN_TO_IT:
+                    return
+                raise
+            for said in answer.get("Uploads", ()):
+                if said["Key"].startswith(location.prefix):
+                    yield Upload(said["Key"], said["UploadId"], said.get("Initiated"))
+            if not answer.get("IsTruncated"):
+                return
+            asked |= {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+
+    def abort(self, bucket: str, upload: Upload) -> bool:
+        """The upload is gone. False: the store refuses."""
+        try:
+            self._tried(
+                "abort_multipart_upload",
+                lambda: self._client.abort_multipart_upload(
+                    Bucket=bucket, Key=upload.key, UploadId=upload.upload_id, **self._owner
+                ),
+            )
+        except StoreRefuses as error:
+            return error.code == "NoSuchUpload"
+        return True
+
+    def _tried(self, operation: str, call: Callable[[], T], tries: int = TRIES) -> T:
+        pause, problem = 0.2, ""
+        for further in range(tries):
+            if self.stopping.is_set():
+                raise Stopping
+            try:
+                with self._pace.turn():
+                    began = time.perf_counter()
+                    try:
+                        answer = call()
+                    finally:
+                        self._counted(operation, time.perf_counter() - began)
+            except ClientError as error:
+                code, message = _code(error), str(error.response.get("Error", {}).get("Message", ""))
+                if code in TOO_FAST:
+                    self._pace.slow_down()
+                elif code not in PASSING:
+                    raise StoreRefuses(operation, code, message) from None
+                problem = f"{operation}: {code}: {message}"
+            except ParamValidationError as error:
+                raise StoreRefuses(operation, "InvalidRequest", str(error)) from None
+            except (HTTPClientError, ResponseParserError) as error:
+                problem = f"{operation}: {error}"
+            except BotoCoreError as error:  # no credentials, no region, …: nothing that this call could change
+                raise StoreAway(f"{operation}: {error}") from None
+            else:
+                self._pace.went_well()
+                return answer
+            if further < tries - 1:
+                self._sleep(pause)
+                pause *= 2
+        raise StoreAway(problem[:500])
+
+    def _sleep(self, seconds: float) -> None:
+        if self.stopping.wait(seconds * random.uniform(0.5, 1.0)):  # noqa: S311
+            raise Stopping
+
+    def _counted(self, operation: str, seconds: float) -> None:
+        with self._count:
+            self.calls[operation] += 1
+            self.seconds[operation] = self.seconds.get(operation, 0.0) + seconds
+
+
+def _code(error: ClientError) -> str:
+    code = str(error.response.get("Error", {}).get("Code") or "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return "503" if status == 503 and code not in PASSING else code or str(status)
+
+
+def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Takes the work from botocore, whose handlers and parser (each reads all of it anew) are left an empty answer."""
+    body: bytes = response_dict["body"]
+    if response_dict["status_code"] != 200 or b"<Error" in body[:200]:
+        return
+    try:
+        customized_response_dict["_page"] = read_page(body)
+    except (SyntaxError, ValueError) as error:  # ElementTree's ParseError is a SyntaxError
+        raise ResponseParserError(f"no listing: {error}") from None
+    response_dict["body"] = b""
+
+
+def _check(page: Page, prefix: str, after: After | None) -> None:
+    """A server that does not know what it was asked for, and answers something else, shall not make us delete it."""
+    for entry in page.entries:
+        if not entry.key.startswith(prefix):
+            raise StoreMisbehaves(f"{entry.key!r} was listed below {prefix!r}")
+        if after is not None and (entry.key < after.key or (entry.key == after.key and not after.version_id)):
+            raise StoreMisbehaves(f"{entry.key!r} was listed behind {after.key!r}")
+    for folder in page.folders:
+        if not folder.startswith(prefix) or folder == prefix:
+            raise StoreMisbehaves(f"{folder!r} was listed as a folder in {prefix!r}")

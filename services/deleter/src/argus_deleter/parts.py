@@ -1,0 +1,164 @@
+"""One part of a manifest: looked at again, deleted, and what came of it stored. Repeated after a kill, it ends as if it had not been.
+
+Before its first delete call the part's first look is stored: which entries had gone or changed by then, without our doing.
+Only then are the others deleted. So whoever repeats the part knows: what that look had found unchanged, and is not there any
+more, may be gone by our own call, whose answer died with us, and counts as deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from argus_contracts.locations import Location
+from argus_deleter.decisions import Decisions
+from argus_deleter.errors import Overtaken
+from argus_deleter.listing import Range
+from argus_deleter.manifest import entries_of, ranges_of
+from argus_deleter.object_store import ObjectStore, Refusal
+from argus_deleter.pages import Entry
+
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Entries of a part, by their place in it, that are not as in the manifest."""
+
+    gone: frozenset[int] = frozenset()
+    changed: frozenset[int] = frozenset()
+
+    def as_json(self) -> str:
+        return orjson.dumps({"gone": sorted(self.gone), "changed": sorted(self.changed)}).decode()
+
+    @staticmethod
+    def of(stored: dict[str, list[int]]) -> Look:
+        return Look(frozenset(stored["gone"]), frozenset(stored["changed"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    """What follows from the first look and the newest one."""
+
+    delete: list[int]
+    deleted_before: list[int]
+    """By an earlier try of ours, as far as can be known."""
+    gone: frozenset[int]
+    """Before we did anything."""
+    changed: frozenset[int]
+    """Left as they are."""
+
+
+def decide(n: int, first: Look, now: Look) -> ToDo:
+    """Pure. n: entries of the part. first and now are the same look where it is the first."""
+    ours = [i for i in range(n) if i not in first.gone and i not in first.changed]
+    return ToDo(
+        delete=[i for i in ours if i not in now.gone and i not in now.changed],
+        deleted_before=[i for i in ours if i in now.gone],
+        gone=first.gone,
+        changed=first.changed | {i for i in ours if i in now.changed},
+    )
+
+
+@dataclass(slots=True)
+class Result:
+    n_deleted: int = 0
+    bytes_freed: int = 0
+    n_changed: int = 0
+    n_gone: int = 0
+    n_refused: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def as_row(self) -> dict[str, Any]:
+        return {
+            "n_deleted": self.n_deleted, "bytes_freed": self.bytes_freed, "n_changed": self.n_changed,
+            "n_gone": self.n_gone, "n_refused": self.n_refused, "errors": orjson.dumps(self.errors).decode(),
+        }  # fmt: skip
+
+
+def result_of(entries: list[Entry], todo: ToDo, refusals: Collection[Refusal]) -> Result:
+    """Pure. Bytes are those of entries whose deletion the store has confirmed, or that an earlier try has deleted."""
+    refused = {(one.entry.key, one.entry.version_id) for one in refusals}
+    confirmed = [entries[i] for i in (*todo.delete, *todo.deleted_before)]
+    confirmed = [one for one in confirmed if (one.key, one.version_id) not in refused]
+    errors = [error_of(one.entry, one.code, one.message) for one in refusals]
+    errors += [error_of(entries[i], "Changed", "it was written anew since it was listed") for i in sorted(todo.changed)]
+    return Result(
+        len(confirmed), sum(one.size for one in confirmed), len(todo.changed), len(todo.gone), len(refusals), errors
+    )
+
+
+def error_of(entry: Entry, code: str, message: str) -> dict[str, Any]:
+    version = {"version_id": entry.version_id} if entry.version_id else {}
+    return {"key": entry.key, **version, "code": code, "message": message[:500]}
+
+
+class Parts:
+    """Of one deletion. Errors: those of the store, `Unavailable`, `Overtaken`."""
+
+    def __init__(self, decisions: Decisions, store: ObjectStore, deletion_id: str, location: Location) -> None:
+        self._decisions, self._store = decisions, store
+        self._deletion_id, self._location = deletion_id, location
+
+    def delete(self, number: int) -> Result | None:
+        """The part has its result. None: it had one already."""
+        asked = {"deletion_id": self._deletion_id, "number": number}
+        stored, ranges, first_look, done_at, sha256 = self._decisions.rows("part", **asked)[0]
+        if done_at is not None:
+            return None
+        entries = entries_of(stored, sha256)
+        now = self._look(entries, ranges_of(ranges))
+        if first_look is not None:
+            first = Look.of(first_look)
+        elif self._begin(asked, now):
+            first = now
+        else:
+            raise Overtaken(f"somebody else deletes part {number}")
+        todo = decide(len(entries), first, now)
+        refusals = self._store.delete(self._location.bucket, [entries[i] for i in todo.delete]) if todo.delete else []
+        result = result_of(entries, todo, refusals)
+        self._finish(asked, result)
+        return result
+
+    def _begin(self, asked: dict[str, Any], look: Look) -> bool:
+        """From now on entries of the part may be gone by us."""
+        return bool(self._decisions.write("begin_part", **asked, first_look=look.as_json()))
+
+    def _finish(self, asked: dict[str, Any], result: Result) -> None:
+        if not self._decisions.write("finish_part", **asked, **result.as_row()):
+            raise Overtaken("somebody else has deleted this part")
+
+    def _look(self, entries: list[Entry], ranges: list[Range]) -> Look:
+        """Which entries are not there any more, or have another etag. A version of its own name is never another."""
+        if all(entry.version_id not in ("", "null") for entry in entries):
+            return Look()
+        there: dict[Name, str] = {}
+        for where in ranges:
+            there.update(self._there(where, versions=entries[0].version_id != ""))
+        gone: list[int] = []
+        changed: list[int] = []
+        for i, entry in enumerate(entries):
+            etag = there.get((entry.key, entry.version_id))
+            if etag is None:
+                gone.append(i)
+            elif etag != entry.etag:
+                changed.append(i)
+        return Look(frozenset(gone), frozenset(changed))
+
+    def _there(self, where: Range, *, versions: bool) -> Iterator[tuple[Name, str]]:
+        after, token = where.after, ""
+        while True:
+            page = self._store.page(
+                self._location.bucket, where.prefix, versions=versions, folders=where.folders, after=after, token=token
+            )
+            for entry in page.entries:
+                if entry.key > where.upto:
+                    return
+                yield (entry.key, entry.version_id), entry.etag
+            if not page.is_truncated:
+                return
+            token = page.token
+            after = page.after or after

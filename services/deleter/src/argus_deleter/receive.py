@@ -1,0 +1,149 @@
+"""Commands from the stream: decided, answered, and only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import Any
+from uuid import UUID
+
+import orjson
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+from pydantic import ValidationError
+
+from argus_contracts.commands import Decision
+from argus_contracts.subjects import COMMANDS_STREAM, decided_subject
+from argus_deleter.decide import VERBS, Decider
+from argus_deleter.decisions import Decisions
+from argus_deleter.errors import Unavailable
+from argus_deleter.measures import Measures
+from argus_deleter.settings import Settings
+from argus_deleter.stream import AT_ONCE, DURABLE, ensure_stream_and_consumer
+
+FETCH_S = 2.0
+"""How long one request waits for a command. A broker that forgot it, at a restart, is asked anew so much later at most."""
+LONGEST_DELAY_S = 30.0
+logger = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Passing trouble gives a command back, for ever; bad content is kept with its bytes, refused and acknowledged."""
+
+    def __init__(
+        self,
+        jetstream: JetStreamContext,
+        decider: Decider,
+        decisions: Decisions,
+        measures: Measures,
+        settings: Settings,
+    ) -> None:
+        self._jetstream = jetstream
+        self._decider, self._decisions, self._measures, self._settings = decider, decisions, measures, settings
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Without end."""
+        while True:
+            try:
+                await ensure_stream_and_consumer(self._jetstream, self._settings)
+                subscription = await self._jetstream.pull_subscribe_bind(DURABLE, COMMANDS_STREAM)
+                await self._pull(subscription)
+            except (TimeoutError, NatsError, JetStreamError) as error:
+                logger.warning("cannot fetch commands, again in 1 s: %r", error)
+                await asyncio.sleep(1)
+
+    async def _pull(self, subscription: Any) -> None:
+        try:
+            while True:
+                try:
+                    messages: list[Msg] = await subscription.fetch(AT_ONCE - len(self._in_hand), timeout=FETCH_S)
+                except TimeoutError:
+                    continue  # nothing came; nats-py's own is one, too
+                for message in messages:
+                    task = asyncio.create_task(self._receive(message))
+                    self._in_hand.add(task)
+                    task.add_done_callback(self._in_hand.discard)
+                if len(self._in_hand) >= AT_ONCE:
+                    await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            with contextlib.suppress(NatsError):
+                await subscription.unsubscribe()
+
+    async def _receive(self, message: Msg) -> None:
+        verb = message.subject.rpartition(".")[2]
+        try:
+            await self._decide(message, verb)
+        except Unavailable as error:
+            tries = message.metadata.num_delivered
+            delay = min(LONGEST_DELAY_S, 0.5 * 2 ** min(tries, 10)) * random.uniform(0.7, 1.0)  # noqa: S311
+            logger.warning("a command to %s waits %.1f s: %s", verb, delay, error)
+            self._measures.command(verb, "given back")
+            await self._given_back(message, delay)
+        except Exception:
+            logger.exception("a command to %s", verb)
+            self._measures.command(verb, "given back")
+            await self._given_back(message, LONGEST_DELAY_S)
+
+    async def _decide(self, message: Msg, verb: str) -> None:
+        try:
+            command = VERBS[verb].model_validate_json(message.data)
+        except (KeyError, ValidationError) as error:
+            reason = f"no verb of the deleter: {verb}" if isinstance(error, KeyError) else _first(error)
+            await self._bury(message, reason)
+            self._measures.command("unknown" if isinstance(error, KeyError) else verb, "buried")
+            return
+        decision = await self._still_working(message, self._decider.decide(command, message.data))
+        self._measures.command(verb, decision.outcome)
+        await self._answer(message, decision)
+
+    async def _still_working(self, message: Msg, work: Any) -> Decision:
+        """The broker does not deliver it again while it is being decided."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await asyncio.wait({task}, timeout=self._settings.commands_ack_wait_s / 3)
+            if not task.done():
+                with contextlib.suppress(NatsError, JetStreamError):
+                    await message.in_progress()
+        return task.result()
+
+    async def _bury(self, message: Msg, reason: str) -> None:
+        logger.error("a command on %s cannot be read: %s", message.subject, reason)
+        values = {"subject": message.subject, "reason": reason[:2_000], "raw": message.data}
+        await asyncio.to_thread(self._decisions.write, "bury_command", **values)
+        if (command_id := _command_id(message.data)) is not None:
+            await self._answer(message, Decision(command_id=command_id, outcome="refused", reason=reason[:2_000]))
+        else:
+            await self._acknowledged(message)
+
+    async def _answer(self, message: Msg, decision: Decision) -> None:
+        """Whoever listens just then hears it; whoever does not sends the command again, or follows the facts."""
+        with contextlib.suppress(NatsError):
+            await message._client.publish(
+                decided_subject(str(decision.command_id)), decision.model_dump_json().encode()
+            )
+        await self._acknowledged(message)
+
+    async def _acknowledged(self, message: Msg) -> None:
+        with contextlib.suppress(NatsError, JetStreamError):  # delivered again then, and answered as before
+            await message.ack()
+
+    async def _given_back(self, message: Msg, delay: float) -> None:
+        with contextlib.suppress(NatsError, JetStreamError):
+            await message.nak(delay=delay)
+
+
+def _command_id(raw: bytes) -> UUID | None:
+    try:
+        return UUID(str(orjson.loads(raw)["command_id"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'command'}: {first['msg']}"

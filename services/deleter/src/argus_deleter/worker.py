@@ -1,0 +1,145 @@
+"""Takes up deletions whose time has come, also those that a process which is no more had begun."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from argus_contracts.queries.outputs import Outputs, OutputsThere
+from argus_deleter.ask import Query
+from argus_deleter.decisions import SQL, Decisions
+from argus_deleter.deleting import Deleting
+from argus_deleter.errors import DeleterError, NotNow, Overtaken, Stopping, Unavailable
+from argus_deleter.measures import Measures
+
+T = TypeVar("T")
+POLL_S = 1.0
+SOMEBODY_ELSES_S = 2.0
+"""How long a deletion that another process works on is left alone."""
+LONGEST_WAIT_S = 300.0
+_LOCK_SPACE = 0x_A19_DE1
+logger = logging.getLogger(__name__)
+
+
+class BlockingQuery:
+    """`Query` for threads that are not the event loop's."""
+
+    def __init__(self, query: Query, loop: asyncio.AbstractEventLoop) -> None:
+        self._query, self._loop = query, loop
+
+    def outputs(self, batch_id: str, after: int) -> Outputs | None:
+        return self._wait(self._query.outputs([batch_id], after)).get(batch_id)
+
+    def sharers(self, location: str, batch_id: str, after: int) -> list[OutputsThere]:
+        return self._wait(self._query.sharers(location, batch_id, after))
+
+    def _wait(self, question: Coroutine[Any, Any, T]) -> T:
+        asked: Future[T] = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            return asked.result(30)
+        except TimeoutError:
+            asked.cancel()
+            raise Unavailable("query does not answer within 30 s") from None
+
+
+class Worker:
+    """at_once: deletions that this process works on at the same time. They share the calls to the store."""
+
+    def __init__(self, decisions: Decisions, deleting: Deleting, measures: Measures, at_once: int) -> None:
+        self._decisions, self._deleting, self._measures = decisions, deleting, measures
+        self._at_once = at_once
+        self._threads = ThreadPoolExecutor(at_once, "deletion")
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._left_until: dict[str, float] = {}
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """A deletion may be due. To be called in the event loop."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Without end."""
+        while True:
+            self._news.clear()
+            try:
+                await self._take_up()
+            except Unavailable as error:
+                self._measures.trouble.inc()
+                logger.warning("cannot look for deletions that are due: %s", error)
+            try:
+                await asyncio.wait_for(self._news.wait(), POLL_S)
+            except TimeoutError:
+                continue
+
+    async def stop(self) -> None:
+        """Nobody works any more; the store must have been told to stop."""
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=15)
+        self._threads.shutdown(wait=False)
+
+    async def _take_up(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._left_until = {one: until for one, until in self._left_until.items() if until > now}
+        limit = self._at_once + len(self._running) + len(self._left_until)
+        due = await asyncio.to_thread(self._decisions.rows, "due_deletions", limit=limit)
+        for deletion_id, batch_id in due:
+            if len(self._running) == self._at_once:
+                return
+            if deletion_id not in self._running and deletion_id not in self._left_until:
+                self._running[deletion_id] = asyncio.create_task(self._work(deletion_id, batch_id))
+
+    async def _work(self, deletion_id: str, batch_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            if not await loop.run_in_executor(self._threads, self._run, deletion_id, batch_id):
+                self._left_until[deletion_id] = loop.time() + SOMEBODY_ELSES_S
+        except Stopping:
+            self._left_until[deletion_id] = float("inf")
+        except Exception:
+            logger.exception("deletion %s", deletion_id)
+            self._left_until[deletion_id] = loop.time() + 10
+        finally:
+            del self._running[deletion_id]
+            self.wake()
+
+    def _run(self, deletion_id: str, batch_id: str) -> bool:
+        """False: another process works on it, or it must wait and that could not be written down."""
+        try:
+            with self._decisions.apart() as lock:
+                asked = {"space": _LOCK_SPACE, "deletion_id": deletion_id}
+                (is_ours,) = lock.execute(SQL["lock_deletion"], asked).fetchall()[0]
+                if not is_ours:
+                    return False
+                self._run_locked(deletion_id, batch_id)
+        except Unavailable as error:
+            logger.warning("deletion %s waits: %s", deletion_id, error)
+            return False
+        return True
+
+    def _run_locked(self, deletion_id: str, batch_id: str) -> None:
+        try:
+            self._deleting.run(batch_id, deletion_id)
+        except NotNow as why:
+            self._postpone(deletion_id, why.seconds, str(why))
+        except Overtaken as why:
+            self._postpone(deletion_id, 0.2, str(why))
+        except Stopping:
+            raise
+        except DeleterError as why:
+            self._wait_longer(deletion_id, str(why))
+        except Exception as error:
+            self._wait_longer(deletion_id, f"an error of ours: {error!r}"[:500])
+            raise
+
+    def _wait_longer(self, deletion_id: str, why: str) -> None:
+        rows = self._decisions.rows("tries_of_deletion", deletion_id=deletion_id)
+        tries = rows[0][0] if rows else 0
+        self._postpone(deletion_id, min(LONGEST_WAIT_S, 1.0 * 2 ** min(tries, 20)), why)
+
+    def _postpone(self, deletion_id: str, seconds: float, why: str) -> None:
+        self._measures.trouble.inc()
+        logger.info("deletion %s goes on in %.1f s: %s", deletion_id, seconds, why)
+        self._decisions.write("postpone_deletion", deletion_id=deletion_id, seconds=seconds, why=why[:1000])
