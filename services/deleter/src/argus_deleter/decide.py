@@ -17,13 +17,14 @@ from argus_contracts.commands import (
     MeasureOutputs,
     OwnedRun,
     RunDecision,
+    deletion_id_of,
 )
 from argus_contracts.locations import Location
 from argus_deleter.ask import Query
 from argus_deleter.decisions import SQL, Also, Decisions
 from argus_deleter.eligible import No, deletable, located, shared
 from argus_deleter.errors import Overtaken, Unavailable
-from argus_deleter.output_deletion import OutputDeletion, deletion_id_of
+from argus_deleter.output_deletion import OutputDeletion
 from argus_deleter.roots import Roots
 
 Ours = DeleteOutputs | CancelOutputsDeletion | MeasureOutputs

@@ -17,17 +17,11 @@ from argus_contracts.commands import RunDecision
 from argus_contracts.queries.deletions import IN_FLIGHT, DeletionState
 
 _RUNS = UUID("6f0f8f0a-4f0e-5d3b-9a3a-6d1f5a6f2b11")
-_DELETIONS = UUID("a2c3c5d4-7b52-5d51-8f8f-0b8f1f1c9a57")
 Outcome = Literal["deleted", "partial", "failed"]
 
 
 def aggregate_id(batch_id: str) -> UUID:
     return uuid5(_RUNS, batch_id)
-
-
-def deletion_id_of(command_id: UUID, batch_id: str) -> str:
-    """The same for the same command, however often it comes."""
-    return str(uuid5(_DELETIONS, f"{command_id}:{batch_id}"))
 
 
 class OutputDeletion(Aggregate):

@@ -262,7 +262,7 @@ class Answers:
         return await get_deletion(connection, question, at.position, at.now)
 
     async def _get_outputs(self, connection: AsyncConnection[Any], question: GetOutputs, at: Moment) -> BaseModel:
-        return await get_outputs(connection, question, at.position)
+        return await get_outputs(connection, question, at.position, self._rates)
 
     async def _find_outputs(self, connection: AsyncConnection[Any], question: FindOutputs, at: Moment) -> BaseModel:
         return await find_outputs(connection, question, at.position)

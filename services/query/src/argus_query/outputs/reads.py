@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from argus_contracts.locations import Location, StrangeLocation, root
+from argus_contracts.queries.dashboard import StorageRates
 from argus_contracts.queries.deletions import IN_FLIGHT
 from argus_contracts.queries.outputs import (
     FindOutputs,
@@ -29,13 +30,16 @@ MOST_THERE = 100
 _SQL = load(__package__ or "", "queries.sql")
 
 
-async def get_outputs(connection: AsyncConnection[Any], question: GetOutputs, position: int) -> OutputsAnswer:
+async def get_outputs(
+    connection: AsyncConnection[Any], question: GetOutputs, position: int, rates: StorageRates
+) -> OutputsAnswer:
     """In the order of the question."""
     ids = [batch_id for batch_id in dict.fromkeys(question.batch_ids) if "\0" not in batch_id]
     cursor = connection.cursor(row_factory=dict_row)
     await cursor.execute(_SQL["get_outputs"], {"batch_ids": ids, **seen_by(question.viewer)})
     found = {row["batch_id"]: _outputs(row) for row in await cursor.fetchall()}
-    return OutputsAnswer(position=position, items=[found[batch_id] for batch_id in ids if batch_id in found])
+    items = [found[batch_id] for batch_id in ids if batch_id in found]
+    return OutputsAnswer(position=position, items=items, rates=rates)
 
 
 def _outputs(row: dict[str, Any]) -> Outputs:
