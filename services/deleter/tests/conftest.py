@@ -127,7 +127,9 @@ class Rig:
         return canary(self.s3, BUCKET, without)
 
     async def command(self, verb: str, command: DeleteOutputs | CancelOutputsDeletion | MeasureOutputs) -> Decision:
-        return Decision.model_validate_json(await self.say(verb, command.command_id, command.model_dump_json().encode()))
+        return Decision.model_validate_json(
+            await self.say(verb, command.command_id, command.model_dump_json().encode())
+        )
 
     async def say(self, verb: str, command_id: UUID, raw: bytes, within: float = 30) -> bytes:
         """The answer to a command."""
