@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from argus_contracts.commands import CancelOutputsDeletion, Decision, DeleteOutputs, MeasureOutputs, OwnedRun
-from argus_contracts.locations import root
+from argus_contracts.locations import Location, StrangeLocation, root
 from argus_contracts.queries.common import Envelope
 from argus_contracts.queries.deletions import DeletionPreview, PreviewDeletion
 from argus_contracts.queries.outputs import Outputs, OutputsThere, Unmeasured
@@ -87,11 +87,18 @@ class QueryDouble:
         folders = [(run, run.output_dir, False) for run in self.runs.values() if run.deleted_at is None]
         folders += [(self.runs[one], folder, True) for one, folder in self.work_dirs.items()]
         for run, folder, is_work_dir in folders:
-            if folder and folder.startswith("s3://") and root(folder).overlaps(where):
+            if folder and _overlaps(folder, where):
                 yield OutputsThere(
                     batch_id=run.batch_id, name=run.name, workspace=run.workspace, user=run.user, status=run.status,
                     folder=str(root(folder)), is_work_dir=is_work_dir, bytes=None,
                 )  # fmt: skip
+
+
+def _overlaps(folder: str, where: Location) -> bool:
+    try:
+        return root(folder).overlaps(where)
+    except StrangeLocation:
+        return False
 
 
 @dataclass
