@@ -2,7 +2,7 @@
 
 BENCHMARKS = (
     "sdk_call", "end_to_end", "event_to_browser", "rebuild", "overload", "series_read", "logs_read", "runs_list", "big_run",
-    "idle_and_start", "job_page_frames", "bad_link", "torrent",
+    "idle_and_start", "job_page_frames", "bad_link", "torrent", "deletion",
 )  # fmt: skip
 """The modules that `make bench` runs, in the order of RESULTS.md."""
 ON_DEMAND = ("peers",)

@@ -48,6 +48,7 @@ async def run(settings: Settings) -> int:
         uvicorn.Config(
             health.application, host=settings.health_host, port=settings.health_port, log_level="warning",
             access_log=False, lifespan="off",
+            interface="asgi3",
         )
     )  # fmt: skip
     serving = asyncio.create_task(server.serve())

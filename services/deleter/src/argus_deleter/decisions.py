@@ -175,7 +175,7 @@ class Decisions:
         self.on_saved()
 
 
-_NO_DELETION = (OutputDeletion.Opened, OutputDeletion.Measured, OutputDeletion.Progressed)
+_NO_DELETION = (OutputDeletion.Created, OutputDeletion.Measured, OutputDeletion.Progressed)
 
 
 def _row_of(one: OutputDeletion) -> dict[str, Any]:

@@ -189,10 +189,15 @@ class Deleting:
     def _abort_uploads(self, one: OutputDeletion, location: Location) -> int:
         """Those that were begun before the first delete call; younger ones are somebody's who writes just now."""
         assert one.started_at is not None
-        old = [
-            upload for upload in self._store.uploads(location)
-            if upload.initiated_at is None or upload.initiated_at <= one.started_at
-        ]  # fmt: skip
+        try:
+            old = [
+                upload
+                for upload in self._store.uploads(location)
+                if upload.initiated_at is None or upload.initiated_at <= one.started_at
+            ]
+        except StoreRefuses as error:  # who may not list them cannot drop them; the objects are gone all the same
+            logger.warning("unfinished uploads below %s stay: %s", location, error)
+            return 0
         return sum(self._lister.crew.map(lambda upload: self._store.abort(location.bucket, upload), old))
 
     def _remaining(self, location: Location, named: list[Entry]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ DOCUMENT_BYTES = 200 * 1024
 
 def fact_of(decision: Any, batch_id: str) -> dict[str, Any] | None:
     """The event of the contract that states `decision`; None where nobody outside need know it."""
-    if isinstance(decision, OutputDeletion.Opened):
+    if isinstance(decision, OutputDeletion.Created):
         return None
     return {
         "event_id": str(uuid5(_FACTS, f"{decision.originator_id}:{decision.originator_version}")),

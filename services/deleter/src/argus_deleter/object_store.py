@@ -221,7 +221,7 @@ class ObjectStore:
             try:
                 answer = self._tried("list_multipart_uploads", partial(self._client.list_multipart_uploads, **asked))
             except StoreRefuses as error:
-                if error.code in UNKNOWN_TO_IT:
+                if error.code in UNKNOWN_TO_IT or error.code == "NoSuchUpload":  # as rclone says that there is none
                     return
                 raise
             for said in answer.get("Uploads", ()):

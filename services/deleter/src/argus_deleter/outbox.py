@@ -80,7 +80,7 @@ class Outbox:
         """Named by the first event of the run's aggregate."""
         found = self._batch_ids.get(decision.originator_id)
         if found is None:
-            if isinstance(decision, OutputDeletion.Opened):
+            if isinstance(decision, OutputDeletion.Created):
                 found = decision.batch_id
             else:
                 first = self._decisions.rows("decisions_of", ids=[decision.originator_id])[0]

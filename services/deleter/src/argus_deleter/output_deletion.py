@@ -29,10 +29,9 @@ class OutputDeletion(Aggregate):
 
     TOPIC = "output_deletion"
 
-    class Event(Aggregate.Event):
-        data: dict[str, Any]
+    class Event(Aggregate.Event): ...
 
-    class Opened(Aggregate.Created):
+    class Created(Aggregate.Created):
         """Something is decided about this run for the first time. No fact."""
 
         TOPIC = "outputs_opened"
@@ -42,6 +41,7 @@ class OutputDeletion(Aggregate):
 
     class Requested(Event):
         TOPIC = "outputs_deletion_requested"
+        data: dict[str, Any]
 
         def apply(self, aggregate: Any) -> None:
             data = self.data
@@ -53,21 +53,25 @@ class OutputDeletion(Aggregate):
 
     class Planned(Event):
         TOPIC = "outputs_deletion_planned"
+        data: dict[str, Any]
 
         def apply(self, aggregate: Any) -> None:
             aggregate.state, aggregate.planned = "planned", self.data
 
     class Started(Event):
         TOPIC = "outputs_deletion_started"
+        data: dict[str, Any]
 
         def apply(self, aggregate: Any) -> None:
             aggregate.state, aggregate.started_at = "running", self.timestamp
 
     class Progressed(Event):
         TOPIC = "outputs_deletion_progressed"
+        data: dict[str, Any]
 
     class Finished(Event):
         TOPIC = "outputs_deletion_finished"
+        data: dict[str, Any]
 
         def apply(self, aggregate: Any) -> None:
             aggregate.state, aggregate.ended_at = self.data["outcome"], self.timestamp
@@ -80,6 +84,7 @@ class OutputDeletion(Aggregate):
 
     class Measured(Event):
         TOPIC = "outputs_measured"
+        data: dict[str, Any]
 
     def __init__(self, batch_id: str, workspace: str, user: str) -> None:
         self.batch_id, self.workspace, self.user = batch_id, workspace, user
@@ -91,7 +96,7 @@ class OutputDeletion(Aggregate):
 
     @classmethod
     def open(cls, batch_id: str, workspace: str, user: str) -> OutputDeletion:
-        return cls._create(cls.Opened, id=aggregate_id(batch_id), batch_id=batch_id, workspace=workspace, user=user)
+        return cls._create(cls.Created, id=aggregate_id(batch_id), batch_id=batch_id, workspace=workspace, user=user)
 
     @property
     def in_flight(self) -> bool:

@@ -20,6 +20,7 @@ from argus_testkit import shared_servers
 from argus_testkit.databases import Database, cloned_database, make_template, new_passwords
 from argus_testkit.nats import refused_connections
 from argus_testkit.packages import ARGUS_REPORTER, install_apart
+from argus_testkit.s3_stores import MotoServer
 from argus_testkit.servers import new_nats, new_postgres, new_s3
 from argus_testkit.services import ServiceProcess
 from argus_testkit.shared_servers import SharedServers
@@ -99,6 +100,17 @@ def own_database(postgres_server: PostgresServer) -> Iterator[Database]:
 def s3_server(tmp_path: Path) -> Iterator[S3Server]:
     """An S3 server of this test alone."""
     server = new_s3(tmp_path / "s3")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def moto_server(tmp_path: Path) -> Iterator[MotoServer]:
+    """An S3 server of this test alone that keeps versions, locks and storage classes, and forgets all at its end."""
+    server = MotoServer(tmp_path)
     try:
         server.start()
         yield server

@@ -1,0 +1,184 @@
+"""L5: kill -9 wherever it hurts, two deleters, double clicks, replays, restarts: one deletion, exactly the manifest."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argus_testkit import eventually, eventually_async
+from argus_testkit.failpoints import Failpoints
+
+POINTS = {
+    "plan": "argus_deleter.deleting:Deleting._save_plan",
+    "start": "argus_deleter.deleting:Deleting._start",
+    "begin": "argus_deleter.parts:Parts._begin",
+    "delete": "argus_deleter.object_store:ObjectStore._delete_once",
+    "finish": "argus_deleter.parts:Parts._finish",
+    "end": "argus_deleter.deleting:Deleting._end",
+    "command": "argus_deleter.decisions:Decisions.save",
+}
+PLACES = [
+    ("plan", "before", 1), ("plan", "after", 1), ("start", "after", 1), ("begin", "after", 2), ("delete", "after", 1),
+    ("delete", "after", 3), ("finish", "after", 2), ("end", "before", 1), ("end", "after", 1),
+]  # fmt: skip
+N = 4
+
+
+@pytest.mark.parametrize(("point", "when", "number"), PLACES, ids=lambda value: str(value))
+async def test_a_kill_anywhere(rig: Any, tmp_path: Path, point: str, when: str, number: int) -> None:
+    failpoints = Failpoints(tmp_path / "failpoints", list(POINTS.values()))
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put(*(f"lab/run-1/c{i % N}/o{i:04d}" for i in range(N * 600)), "lab/run-10/a", "lab/run-1x")
+    rest = rig.canary(without="lab/run-1/")
+    first = rig.start(**failpoints.environment)
+    failpoints.arm(POINTS[point], when, number)
+    command = rig.deletion_of(run)
+    decision = await rig.command("delete", command)
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    rig.start()
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1", within=30)
+    assert (end["outcome"], end["objects"], end["objects_deleted"], end["bytes_freed"]) == (
+        "deleted", N * 600, N * 600, N * 6000,
+    ), end  # fmt: skip
+    assert rig.canary() == rest
+    kinds = [kind for kind in await rig.kinds("run-1") if kind != "progressed"]
+    assert kinds == ["requested", "planned", "started", "finished"]
+    assert await rig.command("delete", command) == decision
+
+
+async def test_a_kill_between_a_decision_and_its_answer(rig: Any, tmp_path: Path) -> None:
+    failpoints = Failpoints(tmp_path / "failpoints", [POINTS["command"]])
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a")
+    settings = {"ARGUS_COMMANDS_ACK_WAIT_S": "2", "ARGUS_DELETION_GRACE_S": "1"}
+    first = rig.start(**failpoints.environment, **settings)
+    failpoints.arm(POINTS["command"], "after")
+    asked = asyncio.create_task(rig.delete(run))
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    rig.start(**settings)
+    decision = await asked
+    assert (await rig.end_of(decision.results[0].deletion_id, "run-1"))["objects_deleted"] == 1
+    assert (await rig.kinds("run-1")).count("requested") == 1
+
+
+async def test_two_deleters_and_many_clicks(rig: Any) -> None:
+    runs = [rig.query.add(f"run-{i}", f"s3://outputs/lab/run-{i}") for i in range(6)]
+    rig.put(*(f"lab/run-{i}/c{j % 3}/o{j}" for i in range(6) for j in range(150)), "lab/run-/x")
+    rig.start(ARGUS_DELETION_GRACE_S="1")
+    rig.start(ARGUS_DELETION_GRACE_S="1")
+    command = rig.deletion_of(*runs)
+    clicks = await asyncio.gather(
+        *(rig.delete(*runs) for _ in range(4)), *(rig.command("delete", command) for _ in range(3))
+    )
+    for i in range(6):
+        ids = {click.results[i].deletion_id for click in clicks}
+        assert len(ids) == 1, ids
+        assert {click.results[i].skipped for click in clicks} == {None, "in_flight"}
+        end = await rig.end_of(ids.pop(), f"run-{i}")
+        assert (end["outcome"], end["objects_deleted"]) == ("deleted", 150)
+        assert (await rig.kinds(f"run-{i}")).count("started") == 1
+    assert rig.keys() == {"lab/run-/x"}
+    assert clicks[-1] == clicks[-2] == clicks[-3]
+    again = await rig.delete(*runs)
+    assert {one.skipped for one in again.results} == {"already_deleted"}
+
+
+async def test_grace_cancel_and_too_late(rig: Any) -> None:
+    run, other = rig.query.add("run-1", "s3://outputs/lab/run-1"), rig.query.add("run-2", "s3://outputs/lab/run-2")
+    rig.put("lab/run-1/a", "lab/run-2/a")
+    service = rig.start(ARGUS_DELETION_GRACE_S="4")
+    decision = await rig.delete(run, other)
+    one, two = (result.deletion_id for result in decision.results)
+    assert all(result.due_at is not None for result in decision.results)
+    service.kill()
+    rig.start(ARGUS_DELETION_GRACE_S="4")
+    stranger = other.model_copy(update={"user": "eve"})
+    assert (await rig.cancel(two, stranger)).results[0].skipped == "not_found"
+    assert (await rig.cancel(one, other)).results[0].skipped == "not_found"
+    assert (await rig.cancel(one, run)).outcome == "accepted"
+    assert (await rig.end_of(one, "run-1"))["cancelled_by"] == "eve"
+    assert (await rig.end_of(two, "run-2"))["outcome"] == "deleted"
+    assert rig.keys() == {"lab/run-1/a"}
+    assert (await rig.cancel(two, other)).results[0].skipped == "too_late"
+    assert await rig.kinds("run-1") == ["requested", "cancelled"]
+    assert (await rig.delete(run)).outcome == "accepted"
+
+
+async def test_everything_is_checked_again_when_the_time_has_come(rig: Any) -> None:
+    """The run goes on, belongs to somebody else, shares its folder or says another one: nothing is touched."""
+    changes: dict[str, dict[str, Any]] = {
+        "resumed": {"status": "running"}, "moved": {"output_dir": "s3://outputs/lab/elsewhere"}, "sold": {"user": "eve"},
+        "gone": {}, "shared": {},
+    }  # fmt: skip
+    runs = [rig.query.add(name, f"s3://outputs/lab/{name}") for name in changes]
+    rig.put(*(f"lab/{name}/a" for name in changes))
+    rest = rig.canary()
+    rig.start(ARGUS_DELETION_GRACE_S="2")
+    decision = await rig.delete(*runs)
+    for name, fields in changes.items():
+        rig.query.change(name, **fields)
+    del rig.query.runs["gone"]
+    rig.query.add("intruder", "s3://outputs/lab/shared/deeper")
+    for result in decision.results:
+        end = await rig.end_of(result.deletion_id, result.batch_id)
+        assert end["outcome"] == "failed", result
+        assert end["reason"].startswith("checked again"), end
+        assert await rig.kinds(result.batch_id) == ["requested", "failed"]
+    assert rig.canary() == rest
+
+
+async def test_a_run_that_still_speaks_is_waited_for(rig: Any) -> None:
+    from datetime import UTC, datetime
+
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1", last_seen_at=datetime.now(UTC))
+    rig.put("lab/run-1/a")
+    rig.start(ARGUS_DELETION_QUIET_S="4")
+    decision = await rig.delete(run)
+
+    async def waits() -> bool:
+        with rig.database.connect("deleter") as connection:
+            return connection.execute("SELECT waits_for FROM deleter.deletions").fetchone() != (None,)
+
+    await eventually_async(waits)
+    assert rig.keys() == {"lab/run-1/a"}
+    assert (await rig.end_of(decision.results[0].deletion_id, "run-1"))["outcome"] == "deleted"
+
+
+async def test_query_that_is_away_or_behind_is_waited_for(rig: Any) -> None:
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a")
+    rig.query.behind = 1
+    service = rig.start()
+    asked = asyncio.create_task(rig.delete(run))
+    await asyncio.to_thread(eventually, lambda: "has read the log up to" in service.logs())
+    assert not asked.done()
+    rig.query.behind = 0
+    assert (await asked).outcome == "accepted"
+
+
+async def test_what_is_no_command_is_kept_and_refused(rig: Any) -> None:
+    from uuid import uuid4
+
+    import orjson
+
+    from argus_contracts.commands import Decision
+
+    rig.start()
+    command_id = uuid4()
+    raw = orjson.dumps({"command_id": str(command_id), "runs": "all of them"})
+    decision = Decision.model_validate_json(await rig.say("delete", command_id, raw))
+    assert (decision.outcome, decision.command_id) == ("refused", command_id)
+    with rig.database.connect("deleter") as connection:
+        assert connection.execute("SELECT raw FROM deleter.bad_commands").fetchall() == [(raw,)]
+    await rig.nats.jetstream().publish("argus.commands.deleter.explode", b"\xff")
+    state = rig.nats.jetstream()
+
+    async def is_empty() -> bool:
+        return (await state.stream_info("ARGUS_COMMANDS")).state.messages == 0
+
+    await eventually_async(is_empty)

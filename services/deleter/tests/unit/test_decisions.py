@@ -1,0 +1,190 @@
+"""The rules of a deletion, without anything around them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from argus_contracts.commands import DeleteOutputs, OwnedRun
+from argus_contracts.locations import Location, StrangeLocation
+from argus_contracts.registry import parse_event
+from argus_deleter.decide import answer, decide_run
+from argus_deleter.eligible import No
+from argus_deleter.facts import capped, documents, fact_of
+from argus_deleter.object_store import Refusal
+from argus_deleter.output_deletion import OutputDeletion, deletion_id_of
+from argus_deleter.pages import Entry, read_page
+from argus_deleter.parts import Look, decide, result_of
+from argus_deleter.roots import parse_roots
+
+NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
+RUN = OwnedRun(batch_id="b1", workspace="lab", user="ada")
+HERE = (Location("outputs", "lab/b1/"), NOW - timedelta(hours=1))
+
+
+def a_command(command_id: UUID | None = None) -> DeleteOutputs:
+    return DeleteOutputs(command_id=command_id or uuid4(), requested_by="ada", requested_at=NOW, runs=[RUN])
+
+
+def requested(known: Any = HERE, one: OutputDeletion | None = None) -> tuple[Any, OutputDeletion | None]:
+    return decide_run(a_command(), RUN, known, one, now=NOW, grace_s=600)
+
+
+def running() -> OutputDeletion:
+    _, one = requested()
+    assert one is not None
+    one.plan("ab", 3, 30)
+    one.start()
+    return one
+
+
+def test_the_same_command_names_the_same_deletion() -> None:
+    command_id = uuid4()
+    assert deletion_id_of(command_id, "b1") == deletion_id_of(command_id, "b1") != deletion_id_of(command_id, "b2")
+
+
+def test_one_at_a_time() -> None:
+    first, one = requested()
+    second, one = requested(one=one)
+    assert (second.skipped, second.deletion_id, second.due_at) == (
+        "in_flight",
+        first.deletion_id,
+        NOW + timedelta(minutes=10),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("not_terminal", "in_flight"), ("not_found", "not_found"), ("refused", "in_flight")]
+)
+def test_who_may_not_know_of_it_does_not_hear_of_a_deletion(reason: Any, expected: str) -> None:
+    _, one = requested()
+    assert requested(No(reason), one)[0].skipped == expected
+
+
+def test_what_was_deleted_is_deleted_until_the_run_says_something_again() -> None:
+    one = running()
+    one.end("deleted", {"objects_deleted": 3, "bytes_freed": 30})
+    assert requested(one=one)[0].skipped == "already_deleted"
+    later = (HERE[0], datetime.now(UTC) + timedelta(minutes=1))
+    assert requested(later, one)[0].deletion_id is not None
+
+
+def test_what_is_left_may_be_asked_for_again() -> None:
+    one = running()
+    one.end("partial", {"reason": "some are locked"})
+    assert requested(one=one)[0].skipped is None
+
+
+def test_cancelling() -> None:
+    decision, one = requested()
+    assert one is not None and decision.deletion_id is not None
+    assert one.cancel("another", "eve").skipped == "too_late"
+    assert one.cancel(decision.deletion_id, "eve").skipped is None
+    assert one.cancel(decision.deletion_id, "eve").skipped is None
+    assert one.state == "cancelled"
+    late = running()
+    assert late.cancel(late.deletion_id or "", "eve").skipped == "too_late"
+
+
+def test_every_decision_is_a_fact_of_the_contract() -> None:
+    one = running()
+    one.progress(1, 10)
+    one.end(
+        "partial",
+        {"objects_deleted": 2, "bytes_freed": 20, "errors": [{"key": "k", "code": "AccessDenied"}], "reason": "x"},
+    )
+    one.measured(10, 1, {"STANDARD": 10})
+    decision, _ = requested(one=one)
+    one.cancel(decision.deletion_id, "eve")
+    facts = [fact for event in one.pending_events if (fact := fact_of(event, "b1"))]
+    assert [fact["kind"].removeprefix("outputs_deletion_") for fact in facts] == [
+        "requested", "planned", "started", "progressed", "failed", "outputs_measured", "requested", "cancelled",
+    ]  # fmt: skip
+    for fact in facts:
+        parse_event(fact)
+    assert len({fact["event_id"] for fact in facts}) == len(facts)
+    assert len(documents(facts)) == 1
+    assert facts[4]["data"]["deletion_id"] == facts[0]["data"]["deletion_id"]
+
+
+def test_errors_of_a_fact_are_few() -> None:
+    errors = [{"key": "k" * 1000, "code": "AccessDenied", "message": ""} for _ in range(300)]
+    assert len(capped(errors)) == 31
+    assert len(capped([{"key": "k"}] * 300)) == 100
+
+
+def test_a_decision_is_accepted_where_anything_was_taken() -> None:
+    taken, refused = requested()[0], requested(No("not_found"))[0]
+    assert answer(uuid4(), [taken, refused]).outcome == "accepted"
+    assert answer(uuid4(), [refused]).reason == "not_found"
+
+
+ENTRIES = [Entry(f"k{i}", "", 10, "e", "STANDARD") for i in range(5)]
+
+
+def look(gone: set[int], changed: set[int]) -> Look:
+    return Look(frozenset(gone), frozenset(changed))
+
+
+def test_the_first_try_of_a_part() -> None:
+    seen = look({0}, {1})
+    todo = decide(5, seen, seen)
+    assert (todo.delete, todo.deleted_before) == ([2, 3, 4], [])
+    result = result_of(ENTRIES, todo, [Refusal(ENTRIES[4], "AccessDenied", "no")])
+    assert (result.n_deleted, result.bytes_freed, result.n_changed, result.n_gone, result.n_refused) == (2, 20, 1, 1, 1)
+    assert [error["code"] for error in result.errors] == ["AccessDenied", "Changed"]
+
+
+def test_a_repeated_part_counts_what_only_we_can_have_deleted() -> None:
+    todo = decide(5, look({0}, {1}), look({0, 1, 2}, {3}))
+    assert (todo.delete, todo.deleted_before, todo.gone, todo.changed) == ([4], [2], {0}, {1, 3})
+    assert result_of(ENTRIES, todo, []).bytes_freed == 20
+
+
+ROOTS = '{"*": ["s3://outputs/shared"], "lab": ["s3://outputs/lab/", "s3://labs"], "other": ["s3://outputs/lab/other/", "s3://others/"]}'
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://outputs/lab/run-1", "s3://labs/x/", "s3://outputs/shared/a", "s3://outputs/lab/%2e%2e%2fx"]
+)
+def test_places_within_the_roots(text: str) -> None:
+    assert str(parse_roots(ROOTS).locate("lab", text)) == text.rstrip("/") + "/"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "/", ".", "s3://", "s3://outputs", "s3://outputs/", "s3://outputs/lab", "s3://outputs/lab/", "s3://labs/",
+        "s3://others/run-1", "s3://outputs/lab/other/run-1", "s3://outputs/lab/other", "s3://outputs/lab/a/../b",
+        "s3://outputs/lab//a", "s3://outputs/lab/ a", "s3://outputs/lab/a\\b", "s3://outputs/lab/..", "S3://outputs/lab/a",
+        "s3://outputs/lab/a\u202eb", "s3://outputs/lab/a\x00", "/outputs/lab/a", "s3://Outputs/lab/a", "s3://outputs/" + "x" * 1100,
+    ],
+)  # fmt: skip
+def test_places_outside_of_them(text: str) -> None:
+    with pytest.raises(StrangeLocation):
+        parse_roots(ROOTS).locate("lab", text)
+
+
+def test_no_roots_no_places() -> None:
+    with pytest.raises(StrangeLocation):
+        parse_roots("").locate("lab", "s3://outputs/lab/a")
+    assert parse_roots("s3://a/b, s3://c/ s3://d").buckets == ["a", "c", "d"]
+    for wrong in ("outputs", '{"lab": "s3://a"}', "{", '{"lab": [1]}', "s3://a/../b"):
+        with pytest.raises(ValueError):
+            parse_roots(wrong)
+
+
+def test_pages_are_read_as_botocore_reads_them() -> None:
+    body = b"""<?xml version="1.0"?><ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+    <EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextKeyMarker>a%2Fb+c</NextKeyMarker>
+    <NextVersionIdMarker>v9</NextVersionIdMarker><Name>b</Name>
+    <Version><Key>a%2Fb+c%2B</Key><VersionId>v1</VersionId><Size>7</Size><ETag>&quot;e-1&quot;</ETag>
+      <StorageClass>GLACIER_IR</StorageClass><Owner><ID>Key</ID></Owner></Version>
+    <DeleteMarker><Key>z</Key><VersionId>null</VersionId></DeleteMarker>
+    <CommonPrefixes><Prefix>a%2F</Prefix></CommonPrefixes></ListVersionsResult>"""
+    page = read_page(body)
+    assert page.entries == [Entry("a/b c+", "v1", 7, "e-1", "GLACIER_IR"), Entry("z", "null", 0, "", "")]
+    assert (page.folders, page.is_truncated, page.after) == (["a/"], True, ("a/b c", "v9"))
