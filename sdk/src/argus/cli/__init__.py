@@ -8,6 +8,7 @@ import click
 
 from argus.cli.login import login
 from argus.cli.look import runs, show, tail
+from argus.cli.prices import prices
 from argus.cli.sync import sync
 from argus.reader import ReadError
 
@@ -25,8 +26,8 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="argus-sdk", prog_name="argus")
 def main() -> None:
-    """Look at training runs, follow their logs, send what is still on this machine."""
+    """Look at training runs, follow their logs, say what machines cost, send what is still on this machine."""
 
 
-for command in (login, runs, show, tail, sync):
+for command in (login, runs, show, tail, prices, sync):
     main.add_command(command)
