@@ -102,7 +102,7 @@ def _objects(schema: dict[str, Any], defs: str) -> st.SearchStrategy[dict[str, A
 
 
 def _field(name: str, schema: dict[str, Any], defs: str) -> st.SearchStrategy[Any]:
-    if name == "batch_id":
+    if name == "batch_id" and "const" not in schema:
         return st.just(BATCH_ID)
     if name == "job_id":
         return st.sampled_from(["j1", "j2", "Ⅷ-j 10"]) if schema.get("type") != "null" else st.none()

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
+from argus_contracts.subjects import PRICES
 from argus_query.costs import reading
 from argus_query.costs.division import divided
 from argus_query.costs.money import nano_of, usd_of
 from argus_query.costs.prices import Price
 from argus_query.costs.reading import SQL, by_workspace, prices_of
 from argus_query.costs.totals import NOTHING, Part, Total, total_of
-from argus_query.costs.usage import KINDS, Key, Try, Usage, in_vain, key_of, names_a_machine, said_by, tries_of
+from argus_query.costs.usage import KINDS, NAMING, Key, Try, Usage, in_vain, key_of, names_a_machine, said_by, tries_of
 from argus_query.facts import micros, micros_of, moment_of, short_name
 from argus_query.read_model import Record, purged_batches
 from argus_query.sql import columns_of, json_text, load_text
@@ -49,6 +50,8 @@ class Ledger:
         self._told: list[Record] = []
         self._usages: dict[Key, Usage] = {}
         self._tries: dict[Key, list[Try]] = {}
+        self._retold: set[str] = set()
+        """Runs whose total may be another without any attempt that costs something else: new ones, billed ones, ended ones."""
 
     async def load(
         self, connection: AsyncConnection[Any], records: Sequence[Record], is_costed: Callable[[str], bool | None]
@@ -66,7 +69,7 @@ class Ledger:
             if is_costed(record.batch_id):
                 if any(event["kind"] in _TELLING for event in record.events):
                     costed.add(record.batch_id)
-            elif any(map(_gets_into_the_ledger, record.events)):
+            elif _gets_into_the_ledger(record):
                 begun[record.batch_id] = 0
         if not costed and not begun:
             return
@@ -77,6 +80,7 @@ class Ledger:
             if record.batch_id in begun:
                 begun[record.batch_id] = record.first_position
         known = {batch_id: before for batch_id, before in begun.items() if is_costed(batch_id) is not None}
+        self._retold = {*begun, *(r.batch_id for r in of_these if any(map(_is_of_the_run_or_a_bill, r.events)))}
         self._told = [*await reading.earlier_records(connection, known), *of_these]
         if costed:
             telling = [e for r in of_these if r.batch_id in costed for e in r.events if e["kind"] in KINDS]
@@ -99,7 +103,7 @@ class Ledger:
                 await connection.execute(SQL[statement], [list(purged)])
         before = [one for key in changed for one in self._tries.get(key, [])]
         now = [one for tries in changed.values() for one in tries]
-        affected = {record.batch_id for record in self._told} - purged
+        affected = (self._retold | {one.batch_id for one in (*before, *now) if one.end is not None}) - purged
         affected |= await self._divide_around(connection, [*before, *gone], now)
         if prices:
             await connection.execute(SQL["insert_prices"], columns_of([_price_row(price) for price in prices]))
@@ -166,13 +170,14 @@ class Ledger:
         """What all tries cost that these prices are about is known. In bounded pieces, but in one transaction: a list must
         not show half a price."""
         known = by_workspace(await prices_of(connection, {price[:2] for price in prices}))
-        types = [
-            (
-                price.workspace, price.instance_type, moment_of(price.effective_from),
-                _moment(known[price.workspace].next_change(price.instance_type, price.capacity, price.effective_from)),
-            )
-            for price in prices
-        ]  # fmt: skip
+        touched: dict[tuple[str, str], tuple[int, int | None]] = {}
+        for price in prices:
+            workspace, instance_type, capacity, since = price[:4]
+            first, last = touched.get((workspace, instance_type), (since, since))
+            until = known[workspace].next_change(instance_type, capacity, since)
+            later = None if last is None or until is None else max(last, until)
+            touched[workspace, instance_type] = min(first, since), later
+        types = [(*kind, moment_of(first), _moment(last)) for kind, (first, last) in touched.items()]
         affected: set[str] = set()
         behind: tuple[Any, ...] = ("", "", 0, 0)
         while True:
@@ -245,10 +250,19 @@ async def parts_of(connection: AsyncConnection[Any], batch_ids: Iterable[str]) -
 
 
 _TELLING = KINDS | {"cost_recorded"}
+_MAY_BEGIN = NAMING | {"cost_recorded"}
 
 
-def _gets_into_the_ledger(event: dict[str, Any]) -> bool:
-    return event["kind"] == "cost_recorded" or names_a_machine(event)
+def _gets_into_the_ledger(record: Record) -> bool:
+    """Asked of all that is said of most runs, which never do."""
+    return any(
+        event["kind"] in _MAY_BEGIN and (event["kind"] == "cost_recorded" or names_a_machine(event))
+        for event in record.events
+    )
+
+
+def _is_of_the_run_or_a_bill(event: dict[str, Any]) -> bool:
+    return event["kind"] == "cost_recorded" or (not event.get("job_id") and event["kind"] in KINDS)
 
 
 def _bills_in(record: Record) -> list[tuple[Any, ...]]:
@@ -266,7 +280,7 @@ def _bills_in(record: Record) -> list[tuple[Any, ...]]:
 
 
 def _prices_in(record: Record) -> list[Price]:
-    if record.retention_class != "lifecycle":
+    if record.batch_id != PRICES:
         return []
     return [
         Price(

@@ -43,7 +43,7 @@ SELECT DISTINCT t.batch_id, t.job_id, t.attempt, t.number, t.workspace, t.host, 
 
 -- name: tries_of_types
 -- Those on machines of these types that were not over yet at these moments, in the order of their names, behind one of them.
-SELECT DISTINCT t.batch_id, t.job_id, t.attempt, t.number, t.workspace, t.host, t.instance_type, t.capacity, t.milli_cpus,
+SELECT t.batch_id, t.job_id, t.attempt, t.number, t.workspace, t.host, t.instance_type, t.capacity, t.milli_cpus,
        (extract(epoch FROM t.started_at) * 1000000)::bigint, (extract(epoch FROM t.ended_at) * 1000000)::bigint, t.outcome
   FROM unnest(%b::text[], %b::text[], %b::timestamptz[], %b::timestamptz[]) AS n(workspace, instance_type, first, last)
   JOIN cost_tries t ON t.workspace = n.workspace AND t.instance_type = n.instance_type AND t.ended_at >= n.first

@@ -26,6 +26,7 @@ _ENDS = {
 _GOOD = frozenset({"succeeded", "cached"})
 WASTED = frozenset({"failed", "aborted"})
 KINDS = frozenset({*_ABOUT, *_STARTS, *_ENDS})
+NAMING = frozenset({"batch_start", "job_start", "job_submitted"})
 Key = tuple[str, str, int]
 """batch_id, job_id ('' for the batch itself), attempt."""
 
@@ -133,10 +134,8 @@ def about_of(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def names_a_machine(event: dict[str, Any]) -> bool:
-    """With such an event a run gets into the ledger."""
-    return event["kind"] in ("batch_start", "job_start", "job_submitted") and bool(
-        (event.get("data") or {}).get("instance_type")
-    )
+    """Of an event of `NAMING`: with it a run gets into the ledger."""
+    return bool((event.get("data") or {}).get("instance_type"))
 
 
 def tries_of(usage: Usage, of_batch: Mapping[int, Usage], until: int | None = None) -> list[Try]:
