@@ -53,10 +53,9 @@ class RunState:
     attempts: list[int] = field(default_factory=list)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Fact | None = None
+    cost: tuple[float | None, float | None] | None = None
+    """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
-    cost_usd: float | None = None
-    wasted_usd: float | None = None
-    """Part of `cost_usd`: of failed and aborted attempts."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -100,6 +99,13 @@ class RunState:
         self.last_at = max(self.last_at, last_at)
         self.seen = max(self.seen, received)
 
+    def set_cost(self, cost_usd: float | None, wasted_usd: float | None) -> bool:
+        """The run is in the ledger, with these figures. True: they are new."""
+        if self.cost == (cost_usd, wasted_usd):
+            return False
+        self.cost, self.changed = (cost_usd, wasted_usd), True
+        return True
+
     def _project_lifecycle(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         data = event.get("data") or {}
         attempt = attempt_of(event)
@@ -122,11 +128,6 @@ class RunState:
         elif is_about_outputs(kind):
             self.outputs.project(kind, event, at)
 
-    def set_cost(self, cost_usd: float | None, wasted_usd: float | None) -> None:
-        """What the run has cost so far, and the part of it that failed and aborted attempts took; None: not known."""
-        if (cost_usd, wasted_usd) != (self.cost_usd, self.wasted_usd):
-            self.cost_usd, self.wasted_usd, self.changed = cost_usd, wasted_usd, True
-
     def _project_dropped(self, producer: str | None, dropped: dict[str, int]) -> None:
         """A sender counts up, so the highest number of each process is the one to add."""
         of_producer = self.dropped.setdefault(producer or "", {})
@@ -140,6 +141,14 @@ class RunState:
             self.changed = True
 
     # What follows.
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.cost is None else self.cost[0]
+
+    @property
+    def wasted_usd(self) -> float | None:
+        return None if self.cost is None else self.cost[1]
 
     def get(self, name: str, default: Any = None) -> Any:
         known = self.fields.get(name)
@@ -264,13 +273,12 @@ class RunState:
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
             "first_at": self.first_at,
+            "cost": self.cost,
             "outputs": self.outputs.to_json() if self.outputs.is_any else None,
-            "cost": None if self.cost_usd is None and self.wasted_usd is None else [self.cost_usd, self.wasted_usd],
         }
 
     @classmethod
     def from_json(cls, batch_id: str, raw: dict[str, Any], last_at: int, seen: int, progressed: int) -> RunState:
-        cost_usd, wasted_usd = raw["cost"] or (None, None)
         state = cls(
             batch_id=batch_id,
             workspace=raw["workspace"],
@@ -280,17 +288,16 @@ class RunState:
             attempts=raw["attempts"],
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
-            outputs=OutputsKnown() if raw["outputs"] is None else OutputsKnown.from_json(raw["outputs"]),
-            cost_usd=cost_usd,
-            wasted_usd=wasted_usd,
             first_at=raw["first_at"],
+            cost=None if raw.get("cost") is None else tuple(raw["cost"]),
+            outputs=OutputsKnown() if raw.get("outputs") is None else OutputsKnown.from_json(raw["outputs"]),
             last_at=last_at,
             seen=seen,
             progressed=progressed,
             changed=False,
         )
         state.stored = state.found_by()
-        state.stored_ended, state.stored_outputs = ended_row(state), outputs_row(state)
+        state.stored_ended, state.stored_outputs = ended_row(state, state.stored), outputs_row(state)
         return state
 
 
