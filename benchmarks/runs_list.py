@@ -15,11 +15,10 @@ from typing import Any
 import httpx
 
 from argus_query.paging import encode_cursor
-from argus_testkit.pages import await_projected
 from argus_testkit.stack import LocalStack
 from benchmarks.figures import Figure, percentile
-from benchmarks.many_runs import LAB, OWNER, RARE_LABEL, RARE_PROJECT, RARE_WORD, SECONDS_APART, TEAMS, append
-from benchmarks.stacks import running_stack
+from benchmarks.many_runs import LAB, OWNER, RARE_LABEL, RARE_PROJECT, RARE_WORD, SECONDS_APART, TEAMS
+from benchmarks.stacks import loaded_with_runs, running_stack
 
 N_RUNS = int(os.environ.get("ARGUS_BENCH_RUNS", "1000000"))
 REPEATS = 20
@@ -79,7 +78,7 @@ costs PostgreSQL 1.2 ms of processor time to find (5.9 before), p95 16 ms (36), 
 
 def measure() -> list[Figure]:
     with running_stack() as stack:
-        figures = _load(stack)
+        figures = loaded_with_runs(stack, N_RUNS)
         viewers = _viewers(stack)
         try:
             for client in viewers.values():
@@ -90,24 +89,6 @@ def measure() -> list[Figure]:
             for client in viewers.values():
                 client.close()
     return figures
-
-
-def _load(stack: LocalStack) -> list[Figure]:
-    """All runs are in the log and in the read models, and PostgreSQL has looked at them and written them out (it does so itself
-    within minutes)."""
-    began = time.monotonic()
-    last = append(stack.facts.role_url("argus_ingest"), N_RUNS)
-    appended = time.monotonic() - began
-    with stack.client() as client:
-        await_projected(client, last, within=3600)
-    projected = time.monotonic() - began
-    with stack.database() as database:
-        database.execute("VACUUM (ANALYZE)")
-        database.execute("CHECKPOINT")
-    return [
-        Figure(f"appending {N_RUNS:,} runs while they are projected", N_RUNS / appended, None, "runs/s", "higher"),
-        Figure("appending and projecting them", N_RUNS / projected, None, "runs/s", "higher"),
-    ]
 
 
 def _viewers(stack: LocalStack) -> dict[str, httpx.Client]:

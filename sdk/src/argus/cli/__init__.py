@@ -8,11 +8,8 @@ import click
 
 from argus.cli.login import login
 from argus.cli.look import runs, show, tail
-<<<<<<< HEAD
 from argus.cli.outputs import outputs
-=======
 from argus.cli.prices import prices
->>>>>>> costs
 from argus.cli.sync import sync
 from argus.reader import ReadError
 
@@ -30,15 +27,8 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="argus-sdk", prog_name="argus")
 def main() -> None:
-<<<<<<< HEAD
-    """Look at training runs, follow their logs, delete their outputs, send what is still on this machine."""
+    """Look at training runs, follow their logs, delete their outputs, say what machines cost, send what is still on this machine."""
 
 
-for command in (login, runs, show, tail, outputs, sync):
-=======
-    """Look at training runs, follow their logs, say what machines cost, send what is still on this machine."""
-
-
-for command in (login, runs, show, tail, prices, sync):
->>>>>>> costs
+for command in (login, runs, show, tail, outputs, prices, sync):
     main.add_command(command)

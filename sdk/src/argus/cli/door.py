@@ -5,40 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import orjson
 
 from argus.reader import Reader, ReadError, detail
 
 
 class Door(Reader):
-<<<<<<< HEAD
     """A `Reader` that can follow what is new, and ask for something to be done."""
-
-    def post(self, path: str, body: dict[str, Any], timeout_s: float = 40.0) -> Any:
-        """The decoded answer. Errors: `ReadError`."""
-        return self._asked("POST", path, json=body, timeout=timeout_s)
-
-    def delete(self, path: str) -> Any:
-        """The decoded answer. Errors: `ReadError`."""
-        return self._asked("DELETE", path)
-=======
-    """A `Reader` that can follow what is new, and change something, too."""
 
     def prices(self, workspace: str | None = None) -> Iterator[dict[str, Any]]:
         """What machines cost an hour, those prices that were restated too."""
         return self._pages("/api/prices", workspace=workspace)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The decoded answer to `POST path`. Errors: `ReadError`, also where it was refused."""
-        try:
-            answer = self._client.post(path, json=body)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise ReadError(f"cannot reach {self.url}: {error or type(error).__name__}") from None
-        if not answer.is_success:
-            raise ReadError(f"{self.url} answered {answer.status_code}: {detail(answer)}", answer.status_code)
-        return orjson.loads(answer.content)
->>>>>>> costs
+    def post(self, path: str, body: dict[str, Any], timeout_s: float = 40.0) -> Any:
+        """The decoded answer. Errors: `ReadError`, also where it was refused."""
+        return self._asked("POST", path, json=body, timeout=timeout_s)
+
+    def delete(self, path: str) -> Any:
+        """The decoded answer. Errors: `ReadError`."""
+        return self._asked("DELETE", path)
 
     def stream(self, topic: str, since: int) -> Iterator[tuple[str, dict[str, Any], int]]:
         """The frames of the live stream behind log position `since`: name, data, and the position reached with it.

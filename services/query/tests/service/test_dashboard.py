@@ -26,7 +26,6 @@ from argus_contracts.queries.dashboard import (
 from argus_query.dashboard.listing import list_runs
 from argus_query.dashboard.rates import DEFAULT_RATES
 from argus_query.dashboard.reads import get_choices, get_spend, get_storage, get_summary
-from argus_query.deletions.reads import list_deletions
 from argus_query.models import models_named
 from argus_query.rebuild import differences
 from argus_query.runs.projection import Runs
@@ -187,7 +186,7 @@ CHOICES: dict[str, list[Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_every_section_is_what_counting_gives(live: Any, log: Any, event: Event, seed: int) -> None:
     random = Random(seed)
     await many_runs(live, log, event, random)
@@ -195,7 +194,7 @@ async def test_every_section_is_what_counting_gives(live: Any, log: Any, event: 
     ended = await live.rows("SELECT count(*) FROM read.runs WHERE status IN ('succeeded', 'failed', 'aborted')")
     assert len(everything) == ended[0][0] > N_RUNS / 2
     assert {run.bytes is None for run in everything} == {run.deleted_at is None for run in everything} == {True, False}
-    for _ in range(60):
+    for _ in range(25):
         wanted = {name: random.choice(CHOICES[name]) for name in random.sample(list(CHOICES), random.randrange(4))}
         for viewer, authority in WHO:
             runs = [run for run in everything if fits(run, viewer, authority, wanted)]
@@ -372,4 +371,3 @@ async def test_the_number_of_statements_is_bounded(
                 statements.clear()
                 await read(live.writer, question, 0, *more)
                 assert len(statements) == most, statements
-    assert list_deletions is not None

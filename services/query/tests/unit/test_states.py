@@ -16,6 +16,7 @@ from argus_contracts.registry import EVENT_CLASSES
 from argus_query.facts import all_micros, like_pattern, micros, natural_key
 from argus_query.jobs.losses import MAX_BUCKETS, Losses, Track
 from argus_query.jobs.state import BatchState, JobState
+from argus_query.runs.ended import ended_row, outputs_row
 from argus_query.runs.state import RunState, makes_a_run
 from argus_query.shares import shares_of
 
@@ -99,7 +100,20 @@ def test_a_run_is_the_same_in_any_order(told: list[dict[str, Any]], random: Rand
     expected, found = run_of(told), run_of(shuffled, random)
     if expected.first_at is not None:
         assert found.row(found.found_by()) == expected.row(expected.found_by())
+        assert ended_row(found, found.found_by()) == ended_row(expected, expected.found_by())
+        assert outputs_row(found) == outputs_row(expected)
     assert found.to_json() == expected.to_json()
+
+
+def test_costs_and_what_became_of_outputs_survive_a_restart() -> None:
+    told = [SAMPLES[kind] | {"position": n} for n, kind in enumerate(["batch_start", "outputs_measured", "batch_done"])]
+    run = run_of(told)
+    assert run.set_cost(1 / 3, None)
+    assert not run.set_cost(1 / 3, None)
+    found = reloaded_run(run)
+    assert (found.cost_usd, found.wasted_usd, found.changed) == (1 / 3, None, False)
+    assert found.stored_ended == ended_row(run, run.found_by()) is not None
+    assert found.live_outputs() == run.live_outputs() is not None
 
 
 @given(told=events(), random=st.randoms(use_true_random=False))

@@ -121,7 +121,7 @@ class FaultyS3:
             def _pass_on(self) -> None:
                 proxy._handle(self)
 
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

@@ -9,17 +9,17 @@ from psycopg import AsyncConnection
 
 from argus_query.facts import iso
 from argus_query.runs.ended import Change, choice_changes, day_changes, ended_row, outputs_row
-from argus_query.runs.state import RunState
+from argus_query.runs.state import FoundBy, RunState
 from argus_query.sql import columns_of, load
 
 _SQL = load(__package__ or "", "ended.sql")
 TABLES = ("dashboard_runs", "dashboard_days", "dashboard_choices", "run_outputs")
 
 
-async def store_beside(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
-    """These tables tell of `changed` as it is now. Call after `stored` of each is new."""
+async def store_beside(connection: AsyncConnection[Any], changed: Sequence[tuple[RunState, FoundBy]]) -> None:
+    """These tables tell of these runs as they are now, and are found by what stands beside each."""
     await _store_ended(connection, changed)
-    await _store_outputs(connection, changed)
+    await _store_outputs(connection, [state for state, _ in changed])
 
 
 async def erase_beside(connection: AsyncConnection[Any], purged: Sequence[str], known: Sequence[RunState]) -> None:
@@ -29,10 +29,10 @@ async def erase_beside(connection: AsyncConnection[Any], purged: Sequence[str], 
     await connection.execute(_SQL["delete_outputs"], [list(purged)])
 
 
-async def _store_ended(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
+async def _store_ended(connection: AsyncConnection[Any], changed: Sequence[tuple[RunState, FoundBy]]) -> None:
     changes: list[Change] = []
-    for state in changed:
-        before, now = state.stored_ended, ended_row(state)
+    for state, found_by in changed:
+        before, now = state.stored_ended, ended_row(state, found_by)
         if before != now:
             changes.append((before, now))
             state.stored_ended = now

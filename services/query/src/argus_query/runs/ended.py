@@ -13,7 +13,7 @@ from argus_query.lifecycle import TERMINAL
 from argus_query.sql import array_text
 
 if TYPE_CHECKING:
-    from argus_query.runs.state import RunState
+    from argus_query.runs.state import FoundBy, RunState
 
 MOST_MICROS = 9 * 10**18
 """Micro-dollars that a bigint holds; nobody's run costs so much."""
@@ -64,15 +64,14 @@ class EndedRow(NamedTuple):
         )  # fmt: skip
 
 
-def ended_row(state: RunState) -> EndedRow | None:
-    """None: it has not ended, or goes on again."""
+def ended_row(state: RunState, found_by: FoundBy) -> EndedRow | None:
+    """None: it has not ended, or goes on again. found_by: as `state.found_by()` says."""
     status = state.life.status()
     if status not in TERMINAL:
         return None
     name = state.get("name") or state.batch_id
     live = state.live_outputs()
     output_dir = state.get("output_dir")
-    found_by = state.stored or state.found_by()
     at, text, labels = found_by.at, found_by.text, tuple(state.labels)
     n_bytes, n_objects = (None, None) if live is None else (live.bytes, live.objects)
     if output_dir:

@@ -25,7 +25,7 @@ class Runs:
     """The read model of runs."""
 
     name = "runs"
-    version = 5
+    version = 6
     tables = ("runs", "run_states", "run_words", "run_facets", *beside.TABLES, *Ledger.tables)
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Runs:
                 await connection.execute(_SQL["drop_empty_facets"])
         for state, now in found_by:
             state.changed, state.stored = False, now
-        await beside.store_beside(connection, changed)
+        await beside.store_beside(connection, found_by)
 
 
 def _facet_changes(changed: Iterable[tuple[RunState, frozenset[tuple[str, str]]]]) -> list[dict[str, Any]]:

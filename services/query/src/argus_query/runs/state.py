@@ -54,9 +54,9 @@ class RunState:
     attempts: list[int] = field(default_factory=list)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
     stop: Fact | None = None
-    outputs: OutputsKnown = field(default_factory=OutputsKnown)
     cost: tuple[float | None, float | None] | None = None
     """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
+    outputs: OutputsKnown = field(default_factory=OutputsKnown)
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -274,8 +274,8 @@ class RunState:
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
             "first_at": self.first_at,
-            "outputs": self.outputs.to_json() if self.outputs.is_any else None,
             "cost": self.cost,
+            "outputs": self.outputs.to_json() if self.outputs.is_any else None,
         }
 
     @classmethod
@@ -289,16 +289,16 @@ class RunState:
             attempts=raw["attempts"],
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
-            outputs=OutputsKnown() if raw["outputs"] is None else OutputsKnown.from_json(raw["outputs"]),
             first_at=raw["first_at"],
             cost=None if raw.get("cost") is None else tuple(raw["cost"]),
+            outputs=OutputsKnown() if raw.get("outputs") is None else OutputsKnown.from_json(raw["outputs"]),
             last_at=last_at,
             seen=seen,
             progressed=progressed,
             changed=False,
         )
         state.stored = state.found_by()
-        state.stored_ended, state.stored_outputs = ended_row(state), outputs_row(state)
+        state.stored_ended, state.stored_outputs = ended_row(state, state.stored), outputs_row(state)
         return state
 
 

@@ -1,0 +1,146 @@
+"""Where runs have their files, on a real Postgres: for the rights of who would delete them, by address, and who waits to be listed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from argus_contracts.locations import Location, StrangeLocation, folder
+from argus_contracts.queries.common import Viewer
+from argus_contracts.queries.outputs import FindOutputs, GetOutputs, ListUnmeasured
+from argus_query.models import models_named
+from argus_query.outputs.reads import find_outputs, get_outputs, list_unmeasured
+from argus_query.paging import BadCursor
+from argus_query.rebuild import differences
+from argus_query.visibility import BadQuestion
+from argus_testkit import Database
+
+Event = Callable[..., dict[str, Any]]
+ADA = Viewer(user="ada", workspaces=["lab"])
+DELETER = Viewer(user="", all_workspaces=True)
+
+
+@pytest.fixture
+async def live(database: Database, log: Any, open_live: Any) -> AsyncIterator[Any]:
+    async with open_live(database) as tables:
+        yield tables
+
+
+async def ask(live: Any, read: Any, question: Any) -> Any:
+    async with live.writer.transaction():
+        await live.writer.execute("SET LOCAL search_path = read")
+        return (await read(live.writer, question, 0)).items
+
+
+async def there(live: Any, location: str, viewer: Viewer = DELETER) -> list[tuple[str, str, bool]]:
+    found = await ask(live, find_outputs, FindOutputs(viewer=viewer, location=location))
+    return [(one.batch_id, one.folder, one.is_work_dir) for one in found]
+
+
+async def unmeasured(live: Any, viewer: Viewer = DELETER, **fields: Any) -> list[Any]:
+    return await ask(live, list_unmeasured, ListUnmeasured(viewer=viewer, **fields))
+
+
+async def test_what_is_known_of_outputs_is_for_who_sees_the_workspace(live: Any, log: Any, event: Event) -> None:
+    log.append(
+        [event("batch_start", "b1", name="one", cluster="alps", output_dir="s3://b/x"), event("batch_done", "b1", at=5)]
+    )
+    log.append([event("outputs_measured", "b1", at=6, bytes=7, objects=1)])
+    log.append([event("outputs_deletion_requested", "b1", at=8, deletion_id="d1")])
+    log.append([event("batch_start", "b2", output_dir="/home")], workspace="office")
+    await live.project()
+    ids = ["b2", "b1", "nobodys", "b1", "\0"]
+    mine = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=ids))
+    assert [one.batch_id for one in mine] == ["b1"]
+    one = mine[0]
+    assert (one.name, one.user, one.cluster, one.status, one.output_dir) == (
+        "one",
+        "ada",
+        "alps",
+        "succeeded",
+        "s3://b/x",
+    )
+    assert (one.bytes, one.objects, one.deletion_id, one.deleted_at) == (7, 1, "d1", None)
+    everything = await ask(live, get_outputs, GetOutputs(viewer=DELETER, batch_ids=ids))
+    assert [(one.batch_id, one.status) for one in everything] == [("b2", "running"), ("b1", "succeeded")]
+    log.append([event("outputs_deletion_finished", "b1", at=9, deletion_id="d1")])
+    await live.project()
+    (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]))
+    assert (one.bytes, one.deletion_id, one.deleted_at is not None) == (0, None, True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_folders_that_overlap_are_found_and_no_others(live: Any, log: Any, event: Event, seed: int) -> None:
+    random = Random(seed)
+    parts = ["a", "a0", "a.", "A", "ä", "a-b", "%", "_", "b"]
+    odd = ["/home/x", "s3://bk/a/../y", "s3://bk/", "s3://bk//z", "\0", f"s3://{'b' * 900}/x"]
+
+    def address() -> str:
+        text = f"s3://{random.choice(['bk', 'bk2'])}/" + "/".join(random.choices(parts, k=random.randrange(1, 4)))
+        return random.choice([text, f"{text}/", random.choice(odd)])
+
+    folders: list[tuple[str, Location, bool, str]] = []
+    for n in range(70):
+        batch, output, work, workspace = f"b{n:02}", address(), address(), random.choice(["lab", "office"])
+        log.append([event("batch_start", batch, at=n, output_dir=output, work_dir=work)], workspace=workspace)
+        deleted = random.random() < 0.2
+        if deleted:
+            log.append([event("outputs_deletion_finished", batch, at=n + 1, deletion_id=batch)], workspace=workspace)
+        for text, is_work in ((output, False), (work, True)):
+            try:
+                if is_work or not deleted:
+                    folders.append((batch, folder(text), is_work, workspace))
+            except StrangeLocation:
+                pass
+    await live.project()
+    assert len(folders) > 30
+    for location in [str(one) for _, one, _, _ in folders] + ["s3://bk/", "s3://bk/a/", "s3://none/", "s3://bk2/a0/b"]:
+        for viewer, seen in ((ADA, {"lab"}), (DELETER, {"lab", "office"})):
+            bucket, _, rest = location.removeprefix("s3://").partition("/")
+            asked = Location(bucket, f"{rest.rstrip('/')}/" if rest else "")
+            expected = [
+                (str(one), batch, is_work)
+                for batch, one, is_work, workspace in folders
+                if workspace in seen and one.overlaps(asked)
+            ]
+            assert await there(live, location, viewer) == [(b, text, w) for text, b, w in sorted(expected)[:100]]
+    for strange in ("/home", "s3://bk/../x", "", "s3://bk/a\0"):
+        with pytest.raises(BadQuestion):
+            await there(live, strange)
+
+
+async def test_who_waits_to_be_listed_waits_since_the_last_end(
+    database: Database, live: Any, log: Any, event: Event
+) -> None:
+    def end(batch: str, at: float, **start: Any) -> None:
+        log.append([event("batch_start", batch, at=at - 1, **start), event("batch_failed", batch, at=at)])
+
+    for n in range(5):
+        end(f"b{n}", at=50 + n // 2, output_dir="s3://b/x")
+    end("local", at=1, output_dir="/home")
+    end("none", at=1)
+    log.append([event("batch_start", "going", output_dir="s3://b/y")])
+    log.append([event("outputs_measured", "b0", at=49, bytes=1, objects=1)])
+    log.append([event("outputs_measured", "b1", at=50, bytes=1, objects=1)])
+    log.append([event("outputs_deletion_finished", "b4", at=53, deletion_id="d")])
+    await live.project()
+    waiting = await unmeasured(live)
+    assert [(one.batch_id, one.output_dir) for one in waiting] == [(b, "s3://b/x") for b in ("b0", "b2", "b3")]
+    one_by_one: list[str] = []
+    page = await unmeasured(live, limit=1)
+    while page:
+        one_by_one.append(page[0].batch_id)
+        page = await unmeasured(live, limit=1, behind=page[0].cursor)
+    assert one_by_one == ["b0", "b2", "b3"]
+    assert [one.batch_id for one in await unmeasured(live, ADA)] == ["b0", "b2", "b3"]
+    assert await unmeasured(live, Viewer(user="ada", workspaces=["office"])) == []
+    with pytest.raises(BadCursor):
+        await unmeasured(live, behind="nonsense")
+    end("b1", at=90)
+    log.append([event("outputs_measured", "b2", at=99, bytes=1, objects=1)])
+    await live.project()
+    assert [one.batch_id for one in await unmeasured(live)] == ["b0", "b3", "b1"]
+    assert await differences(database.query_url, models_named("runs")) == []
