@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import type { Deletion } from '@/api/types'
 
-import { dropped, fits, formatCountdown, graceLeft, outcome, queuedWords, worst } from './deletions'
+import { dropped, fits, formatCountdown, graceLeft, graceWords, outcome, queuedWords, worst } from './deletions'
 
 const now = Date.parse('2026-11-21T12:00:00Z')
 const deletion = (over: Partial<Deletion> = {}): Deletion => ({
@@ -61,8 +61,10 @@ describe('what was left alone', () => {
     ])
   })
 
+  it.each([[1, '1 second'], [60, '60 seconds'], [300, '5 minutes'], [330, '5 m 30 s'], [86_400, '1 d 0 h']])('%s s to think again are %s', (s, words) => expect(graceWords(s)).toBe(words))
+
   it('and what was not, with the time to think again', () => {
-    expect(queuedWords({ outcome: 'accepted', n_taken: 2 }, 60)).toBe('2 deletions are queued: the first object goes in 1 m 0 s, and until then each can be cancelled.')
+    expect(queuedWords({ outcome: 'accepted', n_taken: 2 }, 60)).toBe('2 deletions are queued: the first object goes in 60 seconds, and until then each can be cancelled.')
     expect(queuedWords({ outcome: 'accepted', n_taken: 1 }, 0)).toBe('1 deletion is queued.')
     expect(queuedWords({ outcome: 'queued', n_taken: 1 }, 60)).toContain('away')
     expect(queuedWords({ outcome: 'accepted', n_taken: 0 }, 60)).toBe('No deletion was queued.')

@@ -57,6 +57,12 @@ export function outcome(deletion: Deletion): string {
   }
 }
 
+/** How long one may think again: `60 seconds`, `5 minutes`. */
+export function graceWords(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} ${Math.round(seconds) === 1 ? 'second' : 'seconds'}`
+  return seconds % 60 === 0 && seconds < 7200 ? `${seconds / 60} minutes` : formatDuration(seconds)
+}
+
 export const nObjects = (n: number): string => `${formatCount(n)} ${n === 1 ? 'object' : 'objects'}`
 export const nRuns = (n: number): string => `${formatCount(n)} ${n === 1 ? 'run' : 'runs'}`
 
@@ -92,7 +98,7 @@ export function queuedWords({ outcome: said, n_taken }: Pick<DeletionResult, 'ou
   if (n_taken === 0) return 'No deletion was queued.'
   const what = `${formatCount(n_taken)} ${n_taken === 1 ? 'deletion is' : 'deletions are'} queued`
   if (said === 'queued') return `${what}; the service that deletes is away and decides when it is back.`
-  return grace_s > 0 ? `${what}: the first object goes in ${formatDuration(grace_s)}, and until then each can be cancelled.` : `${what}.`
+  return grace_s > 0 ? `${what}: the first object goes in ${graceWords(grace_s)}, and until then each can be cancelled.` : `${what}.`
 }
 
 /** Every letter counts: the button works for exactly this. */
