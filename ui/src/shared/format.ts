@@ -55,6 +55,9 @@ export function formatUsd(usd: number | null | undefined): string {
   return `${sign}$${(size / 1e6).toLocaleString('en-US', { maximumFractionDigits: size < 1e7 ? 2 : 1 })} M`
 }
 
+/** On an axis: `$80`, not `$80.00`. */
+export const formatUsdTick = (usd: number): string => (Number.isInteger(usd) && Math.abs(usd) < 1e6 ? `$${usd.toLocaleString('en-US')}` : formatUsd(usd))
+
 /** `$14 – $61`; once where both ends read the same. */
 export function formatUsdRange(min: number | null | undefined, max: number | null | undefined): string {
   const [low, high] = [formatUsd(min), formatUsd(max)]

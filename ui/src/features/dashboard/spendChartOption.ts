@@ -4,7 +4,7 @@ import type { ComposeOption } from 'echarts/core'
 
 import type { DashboardSpend } from '@/api/types'
 import type { ChartTheme } from '@/features/charts/chartTheme'
-import { formatUsd } from '@/shared/format'
+import { formatUsdTick } from '@/shared/format'
 
 import { shortDay, shortMonth } from './days'
 
@@ -34,7 +34,7 @@ export function spendChartOption({ unit, buckets }: DashboardSpend, theme: Chart
     yAxis: {
       type: 'value',
       min: 0,
-      axisLabel: { ...label, formatter: (value: number): string => formatUsd(value), hideOverlap: true },
+      axisLabel: { ...label, formatter: (value: number): string => formatUsdTick(value), hideOverlap: true },
       axisLine: { show: false },
       splitNumber: 4,
       splitLine: { lineStyle: { color: theme.line } },

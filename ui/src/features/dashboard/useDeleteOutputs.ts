@@ -1,5 +1,5 @@
 import { useMutation, useQuery } from '@tanstack/vue-query'
-import { computed, watch, type Ref } from 'vue'
+import { computed, ref, watch, type Ref } from 'vue'
 
 import { answer, useApi } from '@/api/client'
 import type { DeletionResult } from '@/api/types'
@@ -16,23 +16,25 @@ export function useDeleteOutputs(
 ) {
   const api = useApi()
   let commandId = newId()
+  const opening = ref(0)
   const preview = useQuery(computed(() => ({
-    queryKey: ['preview', asUser.value, ...batchIds.value],
+    queryKey: ['preview', opening.value, asUser.value, ...batchIds.value],
     enabled: isOpen.value && batchIds.value.length > 0,
     queryFn: ({ signal }: { signal: AbortSignal }) => answer(api.POST('/api/outputs/deletions/preview', { body: { batch_ids: [...batchIds.value], as_user: asUser.value }, signal })),
-    // A listing is of its moment.
-    staleTime: 0,
+    // A listing is of its moment: each opening of the dialog has its own.
+    staleTime: Infinity,
     gcTime: 0,
   })))
   const command = useMutation({
     mutationFn: (confirm: string) => answer(api.POST('/api/outputs/deletions', { body: { batch_ids: [...batchIds.value], as_user: asUser.value, confirm, command_id: commandId } })),
     onSuccess: onDone,
   })
-  watch([isOpen, batchIds], () => {
-    if (command.isPending.value) return
+  watch(isOpen, (now) => {
+    if (!now) return
+    opening.value += 1
     commandId = newId()
     command.reset()
-  })
+  }, { flush: 'sync' })
   return {
     data: computed(() => preview.data.value ?? null),
     error: preview.error,
