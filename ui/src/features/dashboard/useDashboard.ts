@@ -10,7 +10,7 @@ import { useThrottled } from '@/shared/throttle'
 import { asked, type DashboardQuery } from './dashboardQuery'
 import { useSection, type Section } from './useSection'
 
-export const PAGE = 25
+const PAGE = 25
 const REFRESH_MS = 5000
 /** After these the runs in scope, or what they cost, may be others. */
 const NEWS: ReadonlySet<string> = new Set(['batch_done', 'batch_failed', 'batch_aborted', 'cost_recorded', 'run_purged'])
