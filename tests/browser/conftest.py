@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,6 +63,11 @@ class Sender:
         self.say(batch_id, "job_start", *((job, {"name": job, "n_epochs_expected": 100}) for job in jobs), at_s=1)
         return batch_id
 
+    def end(self, batch_id: str, how: str = "batch_done", at_s: float = 60, **data: Any) -> str:
+        """The run has ended; answers its id again."""
+        self.say(batch_id, how, (None, data), at_s=at_s)
+        return batch_id
+
     def epochs(self, batch_id: str, numbers: range, job: str = "job", **more: Any) -> None:
         """One point for each number: train_loss 1/n and val_loss 2/n, n from 1."""
         points = [(job, {"epoch": n, "metrics": {"train_loss": 1 / n, "val_loss": 2 / n, **more}}) for n in numbers]
@@ -83,17 +90,47 @@ def new_sender() -> Callable[[httpx.Client], Sender]:
     return Sender
 
 
-SignIn = Callable[[LocalStack, str], Any]
+SignIn = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody beside the admin, in the admin's workspace, with a sender of his own."""
+
+    name: str
+    password: str
+    sender: Sender
+
+
+@pytest.fixture
+def new_person(stack: LocalStack) -> Iterator[Callable[[], Person]]:
+    """`new_person()`: a member of the admin's first workspace."""
+    with contextlib.ExitStack() as open_clients:
+
+        def make() -> Person:
+            name, password = f"person-{uuid.uuid4().hex[:8]}", "a password to begin with"
+            with stack.client() as admin:
+                workspace = admin.get("/api/auth/me").json()["workspaces"][0]["workspace"]
+                membership = {"workspace": workspace, "role": "member"}
+                admin.post(
+                    "/api/users", json={"username": name, "password": password, "workspaces": [membership]}
+                ).raise_for_status()
+            own = open_clients.enter_context(httpx.Client(base_url=stack.url, timeout=30, verify=False))
+            me = own.post("/api/auth/login", json={"username": name, "password": password}).raise_for_status().json()
+            own.headers["X-Argus-CSRF"] = me["csrf_token"]
+            return Person(name, password, Sender(own))
+
+        yield make
 
 
 @pytest.fixture
 def sign_in(page: Page) -> SignIn:
-    """`await sign_in(stack, "/runs/")`: the page shows that path as the admin."""
+    """`await sign_in(stack, "/runs/", who)`: the page shows that path as `who`, else as the admin."""
 
-    async def go(stack: LocalStack, path: str) -> Page:
+    async def go(stack: LocalStack, path: str, who: Person | None = None) -> Page:
         await page.goto(f"{stack.url}{path}")
-        await page.get_by_label("User name").fill(stack.credentials.username)
-        await page.get_by_label("Password").fill(stack.credentials.password)
+        await page.get_by_label("User name").fill(who.name if who else stack.credentials.username)
+        await page.get_by_label("Password").fill(who.password if who else stack.credentials.password)
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(re.compile(r"^(?!.*/login)"))
         return page

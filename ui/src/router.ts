@@ -6,11 +6,12 @@ import SignInPage from './features/sign-in/SignInPage.vue'
 import type { Session } from './shared/session'
 
 const runPage = () => import('./features/run/RunPage.vue')
+const dashboardPage = () => import('./features/dashboard/DashboardPage.vue')
 const jobPage = () => import('./features/job/JobPage.vue')
 
 /** The parts of the program that somebody is about to need (while they sign in, or read a list) are here when they do. */
 export function loadAhead(): void {
-  const load = () => void Promise.allSettled([runPage(), jobPage(), import('./features/charts/echarts')])
+  const load = () => void Promise.allSettled([runPage(), jobPage(), dashboardPage(), import('./features/charts/echarts')])
   if ('requestIdleCallback' in window) window.requestIdleCallback(load, { timeout: 2000 })
   else setTimeout(load, 500) // Safari
 }
@@ -28,6 +29,7 @@ export function createPages(api: Api, session: Session): Router {
       { path: '/runs/:batchId', name: 'run', component: runPage },
       // A job's id may be anything printable; a slash in it stands as %2F, and where somebody typed it, as itself.
       { path: '/jobs/:batchId/:jobId(.+)', name: 'job', component: jobPage },
+      { path: '/dashboard/', name: 'dashboard', component: dashboardPage },
       { path: '/settings/keys', name: 'keys', component: () => import('./features/keys/KeysPage.vue') },
       { path: '/:rest(.*)*', name: 'nowhere', component: () => import('./features/shell/NowherePage.vue') },
     ],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import {
   csv, cutMiddle, formatBytes, formatDuration, formatNumber, formatPercent, formatRelative, formatShare, formatTicking,
-  formatUtc, moment, shellCommand, showHidden, withoutLooks,
+  formatUsd, formatUsdRange, formatUtc, moment, shellCommand, showHidden, withoutLooks,
 } from './format'
 
 describe('formatNumber', () => {
@@ -21,6 +21,16 @@ describe('sizes and shares', () => {
     expect(formatShare(1)).toBe('100 %')
     expect(formatPercent(4.25)).toBe('4.3 %')
     expect(formatPercent(97.6)).toBe('98 %')
+  })
+})
+
+describe('money', () => {
+  it.each([[0, '$0'], [0.004, '<$0.01'], [0.37, '$0.37'], [12.4, '$12.40'], [99.999, '$100'], [1240.3, '$1,240'], [1_240_000, '$1.24 M'], [-3, '−$3.00'], [null, '–']])(
+    '%s reads %s', (usd, text) => expect(formatUsd(usd)).toBe(text))
+  it('says a range once where both ends read the same', () => {
+    expect(formatUsdRange(14.2, 61)).toBe('$14.20 – $61.00')
+    expect(formatUsdRange(0, 0)).toBe('$0')
+    expect(formatUsdRange(null, null)).toBe('–')
   })
 })
 

@@ -43,6 +43,27 @@ export function formatBytes(bytes: number | null | undefined): string {
   return `${sign}${trimZeros(digits)} ${BINARY_UNITS[unit] ?? 'B'}`
 }
 
+/** Money as people say it: $0.37, $12.40, $1,240, $1.24 M; what is more than nothing never reads $0. */
+export function formatUsd(usd: number | null | undefined): string {
+  if (usd === null || usd === undefined || !Number.isFinite(usd)) return NONE
+  const size = Math.abs(usd)
+  const sign = usd < 0 ? '−' : ''
+  if (size === 0) return '$0'
+  if (size < 0.01) return `${sign}<$0.01`
+  if (size < 99.995) return `${sign}$${size.toFixed(2)}`
+  if (size < 999_999.5) return `${sign}$${Math.round(size).toLocaleString('en-US')}`
+  return `${sign}$${(size / 1e6).toLocaleString('en-US', { maximumFractionDigits: size < 1e7 ? 2 : 1 })} M`
+}
+
+/** On an axis: `$80`, not `$80.00`. */
+export const formatUsdTick = (usd: number): string => (Number.isInteger(usd) && Math.abs(usd) < 1e6 ? `$${usd.toLocaleString('en-US')}` : formatUsd(usd))
+
+/** `$14 – $61`; once where both ends read the same. */
+export function formatUsdRange(min: number | null | undefined, max: number | null | undefined): string {
+  const [low, high] = [formatUsd(min), formatUsd(max)]
+  return low === high ? low : `${low} – ${high}`
+}
+
 /** 0 to 100, without a decimal above 10. */
 export function formatPercent(percent: number | null | undefined): string {
   if (percent === null || percent === undefined || !Number.isFinite(percent)) return NONE
