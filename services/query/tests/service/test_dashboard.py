@@ -28,7 +28,6 @@ from argus_query.dashboard.rates import DEFAULT_RATES
 from argus_query.dashboard.reads import get_choices, get_spend, get_storage, get_summary
 from argus_query.models import models_named
 from argus_query.rebuild import differences
-from argus_query.runs.projection import Runs
 from argus_testkit import Database
 
 Event = Callable[..., dict[str, Any]]
@@ -48,19 +47,8 @@ WHO = (
 SIZES = (0, 5, GIB, GIB + 1, 100 * GIB + 1, 1024 * GIB, 1025 * GIB)
 
 
-class Paid(Runs):
-    """The read model of runs, with costs as the slice that computes them states them."""
-
-    def _project_record(self, record: Any) -> Any:
-        state = super()._project_record(record)
-        for event in record.events:
-            if state is not None and event["kind"] == "note_saved":
-                state.set_cost(event["data"]["cost"], event["data"]["wasted"])
-        return state
-
-
 def models() -> list[Any]:
-    return [Paid(), *models_named("deletions"), *models_named("jobs")]
+    return [*models_named("runs"), *models_named("deletions"), *models_named("jobs")]
 
 
 @pytest.fixture
@@ -96,8 +84,7 @@ def told_of(event: Event, random: Random, n: int) -> list[dict[str, Any]]:
         told.append(event("batch_start", batch, at=began + random.randrange(100, 300), attempt=attempt))
         told.append(event("batch_done", batch, at=began + 400, attempt=attempt))
     if random.random() < 0.7:
-        cost = random.choice([0.0, 0.1, 1 / 3, 12.5])
-        told.append(event("note_saved", batch, at=began + 900, cost=cost, wasted=cost / 3))
+        told.append(event("cost_recorded", batch, at=began + 900, amount_usd=random.choice([0.0, 0.1, 1 / 3, 12.5])))
     return told
 
 
