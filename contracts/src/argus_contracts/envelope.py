@@ -38,7 +38,7 @@ class Event(BaseModel):
     OF_ARGUS: ClassVar[bool] = False
     """It states a decision of Argus itself: nobody's connection may say it, because that would forge a decision."""
     OF_WORKSPACE: ClassVar[bool] = False
-    """About a workspace, which its data name, and about no batch: its `batch_id` begins with `subjects.OF_NO_RUN`."""
+    """About a workspace, which its data name, and about no batch: its `batch_id` begins with `quantities.OF_NO_RUN`."""
 
     event_id: UUID
     """Unique for ever. UUIDv7 from our SDK."""

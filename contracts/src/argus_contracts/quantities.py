@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, Strict, StringConstraints
 
@@ -25,6 +25,11 @@ _BATCH_ID = r"^[A-Za-z0-9._:\-]{1,128}$"
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 BATCH_ID_PATTERN = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+OF_NO_RUN = "argus:"
+"""How the `batch_id` of a fact begins that is about no run. No user's run may be named so: whoever had the name could have
+all that is said under it purged."""
+PRICES: Final = "argus:prices"
+"""The `batch_id` of all prices."""
 
 
 def _printable(text: str) -> str:

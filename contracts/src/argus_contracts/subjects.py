@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Final
 
 from argus_contracts.errors import WrongSubject
 from argus_contracts.quantities import N_PARTITIONS
@@ -23,12 +22,6 @@ ANY_PARTITION = "any"
 
 ASK_BROKER_SETTINGS, ASK_BROKER_SETTINGS_BODY = "$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}'
 """A NATS server answers with its settings where the account may ask (the system account must export it)."""
-
-OF_NO_RUN = "argus:"
-"""How the `batch_id` of a fact begins that is about no run. No user's run may be named so: whoever had the name could have
-all that is said under it purged."""
-PRICES: Final = "argus:prices"
-"""The `batch_id` of all prices."""
 
 _ARGUS = "=argus"
 """Stands where a workspace does in the subject of a decision. No name has this token, so no user may publish there."""

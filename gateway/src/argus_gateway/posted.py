@@ -21,11 +21,12 @@ from argus_contracts.quantities import (
     MAX_JSON_DEPTH,
     MAX_LOG_LINE_BYTES,
     MAX_MESSAGE_BYTES,
+    OF_NO_RUN,
     WIRE_VERSION,
     RetentionClass,
 )
 from argus_contracts.registry import FACTS_OF_ARGUS, parse_event, retention_class
-from argus_contracts.subjects import OF_NO_RUN, bundle_subject, event_subject
+from argus_contracts.subjects import bundle_subject, event_subject
 from argus_contracts.upcasters import is_reporter_event, upcast_reporter_event
 from argus_gateway.bodies import EventResult
 from argus_gateway.publish import Outgoing

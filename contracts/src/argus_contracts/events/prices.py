@@ -32,6 +32,6 @@ class PriceRecorded(Event):
     OF_ARGUS: ClassVar[bool] = True
     OF_WORKSPACE: ClassVar[bool] = True
     kind: Literal["price_recorded"]
-    batch_id: Literal["argus:prices"]  # pyright: ignore[reportIncompatibleVariableOverride] (`subjects.PRICES`; frozen)
+    batch_id: Literal["argus:prices"]  # pyright: ignore[reportIncompatibleVariableOverride] (`quantities.PRICES`; frozen)
     job_id: None = None
     data: PriceRecordedData

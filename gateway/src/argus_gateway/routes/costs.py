@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
+from argus_contracts.quantities import PRICES
 from argus_contracts.queries.costs import GetCost, ListPrices, PriceList, RunCosts
 from argus_contracts.registry import parse_event
-from argus_contracts.subjects import PRICES, decision_subject
+from argus_contracts.subjects import decision_subject
 from argus_gateway.auth import FullRights, SignedIn
 from argus_gateway.bodies import NewPrice, TakenPrice
 from argus_gateway.identity.caller import Caller

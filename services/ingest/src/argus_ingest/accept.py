@@ -27,13 +27,14 @@ from argus_contracts.quantities import (
     MAX_EVENT_BYTES,
     MAX_INT,
     MAX_MESSAGE_BYTES,
+    OF_NO_RUN,
     WIRE_VERSION,
     Count,
     ProducerId,
     RetentionClass,
 )
 from argus_contracts.registry import EVENT_CLASSES, FACTS_OF_ARGUS, FACTS_OF_WORKSPACES, parse_event
-from argus_contracts.subjects import OF_NO_RUN, EventSource, parse_event_subject, partition
+from argus_contracts.subjects import EventSource, parse_event_subject, partition
 from argus_ingest.json_bytes import check_text_and_depth, decode, event_slices, may_be_deep
 from argus_ingest.ranges import Range
 

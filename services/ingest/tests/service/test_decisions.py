@@ -11,8 +11,9 @@ import pytest
 import zstandard
 from psycopg import AsyncConnection
 
+from argus_contracts.quantities import PRICES
 from argus_contracts.registry import retention_class
-from argus_contracts.subjects import PRICES, decision_subject, event_subject
+from argus_contracts.subjects import decision_subject, event_subject
 from argus_ingest.accept import accept
 from argus_ingest.database import connect
 from argus_ingest.log import Appended, LogAppender

@@ -11,9 +11,11 @@ import pytest
 
 from argus_contracts.queries.common import Viewer
 from argus_contracts.queries.costs import GetCost, ListPrices
+from argus_query.costs import ledger
 from argus_query.costs.reads import get_cost, list_prices
 from argus_query.models import all_models, models_named
 from argus_query.rebuild import differences
+from argus_query.runs import projection
 from argus_query.schemas import LIVE, use_schema
 from argus_query.visibility import NotFound
 from argus_testkit import Database
@@ -237,7 +239,15 @@ def a_cloudy_day(event: Event, random: Random) -> list[dict[str, Any]]:
     return told
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.fixture(params=range(6))
+def seed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every other one with pieces as small as if there were very many."""
+    if request.param % 2:
+        monkeypatch.setattr(ledger, "_AT_ONCE", 3)
+        monkeypatch.setattr(projection, "_COSTS_AT_ONCE", 2)
+    return request.param
+
+
 async def test_costs_do_not_depend_on_the_order_of_facts_or_the_cut_of_folds(
     database: Database, log: Any, open_live: Any, event: Event, seed: int
 ) -> None:
@@ -266,6 +276,9 @@ async def test_costs_do_not_depend_on_the_order_of_facts_or_the_cut_of_folds(
         assert {k.replace("sun-", "run-"): v for k, v in both.items() if k.startswith("sun-")} == found
         assert {k: v for k, v in both.items() if k.startswith("run-")} == found
         assert await live.rows("SELECT * FROM read.cost_tries WHERE batch_id LIKE 'run-%' ORDER BY 1, 2, 3, 4") == tries
+        log.append([event("run_purged", "run-1", purged_by="eve")], received_at=NOW + timedelta(days=2))
+        await live.project()
+        assert "run-1" not in await costs_of(live)
     assert await differences(database.query_url, all_models()) == []
 
 

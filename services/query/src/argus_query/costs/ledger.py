@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
-from argus_contracts.subjects import PRICES
+from argus_contracts.quantities import PRICES
 from argus_query.costs import reading
 from argus_query.costs.division import divided
 from argus_query.costs.money import nano_of, usd_of

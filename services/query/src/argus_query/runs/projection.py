@@ -9,7 +9,7 @@ import orjson
 from psycopg import AsyncConnection
 
 from argus_query.cache import Recent
-from argus_query.costs.ledger import Ledger
+from argus_query.costs.ledger import Ledger, RunCost
 from argus_query.facts import iso, micros_of
 from argus_query.read_model import Record, purged_batches
 from argus_query.runs import beside
@@ -19,6 +19,7 @@ from argus_query.sql import array_text, columns_of, json_text, load, load_text
 
 _SQL = load(__package__ or "", "queries.sql")
 _REMEMBERED_RUNS = 5_000
+_COSTS_AT_ONCE = 1_000
 
 
 class Runs:
@@ -47,15 +48,13 @@ class Runs:
             if state is not None:
                 touched[state.batch_id] = state
         costs = await self._ledger.fold(connection, records)
-        await self._load_states(connection, costs)
-        for batch_id, cost in costs.items():
-            state = self._recent.get(batch_id)
-            if state is not None and state.set_cost(*cost):
-                touched[batch_id] = state
+        for batch_id in touched.keys() & costs:
+            touched[batch_id].set_cost(*costs.pop(batch_id))
         await self._store(connection, list(touched.values()))
         purged = purged_batches(records)
         if purged:
             await self._erase(connection, purged)
+        await self._store_costs(connection, costs)
 
     async def maintain(self, connection: AsyncConnection[Any]) -> bool:
         return False
@@ -111,6 +110,16 @@ class Runs:
         await connection.execute(_SQL["delete_states"], [purged])
         for batch_id in purged:
             self._recent.drop(batch_id)
+
+    async def _store_costs(self, connection: AsyncConnection[Any], costs: dict[str, RunCost]) -> None:
+        """Runs that nobody told of cost something else now: some that shared a host, or all that a price is about."""
+        batch_ids = sorted(costs)
+        for start in range(0, len(batch_ids), _COSTS_AT_ONCE):
+            some = batch_ids[start : start + _COSTS_AT_ONCE]
+            await self._load_states(connection, some)
+            states = [state for state in map(self._recent.get, some) if state is not None]
+            await self._store(connection, [state for state in states if state.set_cost(*costs[state.batch_id])])
+            self._recent.trim()
 
     async def _store(self, connection: AsyncConnection[Any], touched: list[RunState]) -> None:
         changed = [state for state in touched if state.changed or not state.stored]
