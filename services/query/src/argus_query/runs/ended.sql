@@ -9,7 +9,7 @@ SELECT sort_at, bytes, objects, cost_micros, wasted_micros, is_unmeasured, statu
               %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
     AS n(sort_at, bytes, objects, cost_micros, wasted_micros, is_unmeasured, status, user_name, workspace, cluster,
          search_text, labels, name_key, name, batch_id)
-ON CONFLICT (batch_id, user_name) DO UPDATE SET
+ON CONFLICT (user_name, batch_id) DO UPDATE SET
     sort_at = excluded.sort_at, bytes = excluded.bytes, objects = excluded.objects, cost_micros = excluded.cost_micros,
     wasted_micros = excluded.wasted_micros, is_unmeasured = excluded.is_unmeasured, status = excluded.status,
     workspace = excluded.workspace, cluster = excluded.cluster, search_text = excluded.search_text, labels = excluded.labels,
