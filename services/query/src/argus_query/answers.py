@@ -129,6 +129,11 @@ class Answers:
             "list_unmeasured": self._list_unmeasured,
         }
 
+    @property
+    def answered(self) -> set[str]:
+        """Names of questions that somebody must ask."""
+        return set(self._by_name)
+
     async def answer(self, name: str, body: bytes) -> bytes:
         """The envelope, as JSON, to the question `name`. Never raises but when cancelled."""
         try:
