@@ -46,7 +46,9 @@ SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[
 ON CONFLICT (user_name, label, workspace, cluster) DO UPDATE SET n_runs = dashboard_choices.n_runs + excluded.n_runs;
 
 -- name: drop_empty_choices
-DELETE FROM dashboard_choices WHERE n_runs <= 0;
+DELETE FROM dashboard_choices c
+ USING unnest(%b::text[], %b::text[], %b::text[], %b::text[]) AS n(workspace, cluster, user_name, label)
+ WHERE (c.user_name, c.label, c.workspace, c.cluster) = (n.user_name, n.label, n.workspace, n.cluster) AND c.n_runs <= 0;
 
 -- name: upsert_outputs
 INSERT INTO run_outputs
