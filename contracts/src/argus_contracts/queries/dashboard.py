@@ -88,8 +88,8 @@ class SpendBucket(BaseModel):
 
 
 class DashboardSpend(Answer):
-    """Daily for 7 and 30 days, weekly (from Monday) for 90, monthly for all time. With a bounded window every bucket is there;
-    without one, those from the first run's to the last run's."""
+    """Daily for 7 and 30 days, weekly (from Monday) for 90, monthly for all time and for `names`. With a bounded window every bucket
+    is there; without one, those from the first run's day to the last run's, which are then the edges."""
 
     unit: Literal["day", "week", "month"]
     buckets: list[SpendBucket]
@@ -126,7 +126,8 @@ class ListDashboardRuns(DashboardQuestion):
     """By size: runs whose size is not known stand at the end in either direction. By name: letter case does not matter."""
     limit: Annotated[int, Field(ge=1, le=100)] = 25
     cursor: str | None = None
-    """`next_cursor` or `previous_cursor` of an answer with the same filters and sort."""
+    """`next_cursor` or `previous_cursor` of an answer with the same filters and sort. Where nothing stands there any more, the page
+    on the other side is answered."""
 
 
 class DashboardRun(BaseModel):
@@ -162,10 +163,10 @@ class DashboardRuns(Answer):
     next_cursor: str | None
     previous_cursor: str | None
     first_number: int
-    """Where the first item stands in the whole list, from 1."""
+    """Where the first item stands in the whole list, from 1; counted along the cursors, so runs that came or went meanwhile shift it."""
     rates: StorageRates
     not_found: list[str] = []
-    """Of `names`, those that no run of the viewer has."""
+    """Of `names`, those that no run has that has ended and is the viewer's, or of those whom `authority` covers."""
 
 
 class GetDashboardChoices(Asked):

@@ -73,7 +73,8 @@ class OutputsThereAnswer(Answer):
 
 class ListUnmeasured(Asked):
     """Runs that have ended, have an `output_dir` of the form `s3://…`, and were not listed since their (last) end: the longest
-    waiting first."""
+    waiting first. A deletion that has finished is a listing, too. The end is by the sender's clock: where that is ahead, a run waits
+    until its end has passed."""
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     behind: str | None = None

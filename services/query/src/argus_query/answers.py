@@ -133,6 +133,11 @@ class Answers:
             "list_prices": self._list_prices,
         }
 
+    @property
+    def answered(self) -> set[str]:
+        """Names of questions that somebody must ask."""
+        return set(self._by_name)
+
     async def answer(self, name: str, body: bytes) -> bytes:
         """The envelope, as JSON, to the question `name`. Never raises but when cancelled."""
         try:

@@ -57,9 +57,10 @@ def moment_of(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=32_768)
 def iso(microseconds: int | None) -> str | None:
-    """UTC text with microseconds, for jsonb and timestamptz columns. Rows of one run and its jobs share many times."""
+    """UTC text with microseconds, for jsonb and timestamptz columns. Rows of one run and its jobs share many times, and a fold
+    makes all rows of one table before those of the next: of thousands of runs, it must not have forgotten them by then."""
     if microseconds is None:
         return None
     second, fraction = divmod(microseconds, 1_000_000)

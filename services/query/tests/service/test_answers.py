@@ -12,6 +12,8 @@ import orjson
 import pytest
 from psycopg import errors
 
+from argus_contracts.queries.questions import QUESTIONS
+from argus_query import paging
 from argus_query.answers import MAX_ANSWER_BYTES, Answers, new_pool
 from argus_testkit import Database
 
@@ -354,3 +356,33 @@ async def test_a_job_counts_once_where_it_runs_whatever_it_says_of_its_machine(
     assert seen == now + timedelta(minutes=1)
     sources = await live.rows("SELECT batch_id, job_id FROM read.host_sources ORDER BY job_id")
     assert sources == [("b1", ""), ("b1", "elsewhere"), ("b1", "is asked")]
+
+
+def test_every_question_for_query_has_an_answer() -> None:
+    answers = Answers(new_pool("postgres://", 1), timedelta(minutes=15))
+    assert answers.answered == set(QUESTIONS) - {"get_position"}
+
+
+async def test_questions_of_the_dashboard_are_answered_and_strange_ones_refused(
+    live: Any, log: Any, ask: Asker, event: Event
+) -> None:
+    log.append([event("batch_start", "b1", name="one\0", output_dir="s3://b/x"), event("batch_done", "b1", at=5)])
+    await live.project()
+    long = {"label": "x\0" * 4_000, "search": "%_\\\0" * 2_000, "cluster": "ü" * 4_000, "days": None}
+    for name in ("get_dashboard_summary", "get_dashboard_spend", "get_dashboard_storage", "list_dashboard_runs"):
+        for fields in ({}, long, {"names": [f"n{n}\0" for n in range(1_000)]}, {"user": "\0"}, {"user": ""}):
+            await ask(name, **fields)
+        assert await ask.problem(name, names=["n"] * 1_001) == "bad_question"
+        assert await ask.problem(name, days=8) == "bad_question"
+    assert (await ask("list_dashboard_runs", days=None))["items"][0]["name"] == "one�"
+    assert (await ask("list_dashboard_runs", names=["one\0", "two"]))["not_found"] == ["two"]
+    await ask("get_dashboard_choices", user="\0", cluster="x" * 4_000)
+    for cursor in ("nonsense", paging.encode_cursor("largest", "after", "1", str(2**70), "b"),
+                   paging.encode_cursor("newest", "after", "1", "now", "b"), paging.encode_cursor("name", "in", "1", "", "b")):  # fmt: skip
+        for sort in ("newest", "largest", "name"):
+            assert await ask.problem("list_dashboard_runs", sort=sort, cursor=cursor) == "bad_question"
+    assert await ask.problem("find_outputs", location="s3://") == "bad_question"
+    assert await ask.problem("list_unmeasured", behind="x") == "bad_question"
+    assert await ask.problem("get_deletion", deletion_id="none") == "not_found"
+    assert len((await ask("list_unmeasured", ADMIN))["items"]) == 1
+    assert (await ask("get_outputs", BOB, batch_ids=["b1"]))["items"] == []

@@ -24,7 +24,7 @@ EVE = {"user": "eve", "workspaces": ["office"]}
 ROOT = {"user": "root", "all_workspaces": True}
 BEGAN = datetime(2026, 11, 21, 3, tzinfo=UTC)
 SINCE_THEN = (datetime.now(UTC) - BEGAN).total_seconds()
-"""What is said to happen at `SINCE_THEN` happens now."""
+"""What is said to happen at `SINCE_THEN` happens now, or minutes ago."""
 
 
 @asynccontextmanager
@@ -61,7 +61,7 @@ def deletion(event: Event, kind: str, at: float, batch: str = "b1", **data: Any)
 
 
 def whole_story(event: Event) -> list[dict[str, Any]]:
-    due = (BEGAN + timedelta(seconds=SINCE_THEN + 60)).isoformat()
+    due = (BEGAN + timedelta(seconds=SINCE_THEN + 86_400)).isoformat()
     return [
         deletion(event, "requested", -9, due_at=due, location="s3://b/x/", as_user="eve"),
         deletion(event, "planned", -8, objects=3, bytes=30, manifest_sha256="f" * 64),

@@ -105,7 +105,8 @@ async def _find(
     sort = _SORTS[question.sort]
     descending = sort.descending != begin.backward
     beyond = ("<" if descending else ">") + ("=" if begin.inclusive else "")
-    statement = _SQL["page"].replace("/* filters */", about.filters).replace("/* key */", _SQL[sort.key])
+    page = _SQL["page_of_found" if about.scope.wanted["text"] is not None and sort.key == "by_name" else "page"]
+    statement = page.replace("/* filters */", about.filters).replace("/* key */", _SQL[sort.key])
     statement = statement.replace("/* type */", sort.type).replace("/* beyond */", beyond)
     statement = statement.replace("/* direction */", "DESC" if descending else "ASC")
     at = {"key": begin.key, "batch_id": begin.batch_id, "limit": question.limit + 1}

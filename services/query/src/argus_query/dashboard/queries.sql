@@ -30,7 +30,8 @@ AND (%(label)s::text IS NULL OR labels @> ARRAY[%(label)s::text])
 AND (%(text)s::text IS NULL OR strpos(search_text, %(text)s) > 0)
 
 -- name: named
-/* scope */ AND /* visible */ AND (batch_id = ANY (%(names)s) OR name = ANY (%(names)s))
+/* scope */ AND /* visible */
+AND (batch_id = ANY (%(names)s) OR (name_key = ANY (%(name_keys)s) AND name = ANY (%(names)s)))
 
 -- name: each_run
 SELECT (sort_at AT TIME ZONE 'UTC')::date AS day, status, 1 AS n_runs, cost_micros, wasted_micros, bytes, objects,
@@ -84,6 +85,15 @@ SELECT batch_id, /* key */ AS key
  WHERE /* filters */
    AND (%(key)s::/* type */ IS NULL OR (/* key */, batch_id) /* beyond */ (%(key)s::/* type */, %(batch_id)s::text))
  ORDER BY /* key */ /* direction */, batch_id /* direction */
+ LIMIT %(limit)s;
+
+-- name: page_of_found
+-- The same, where a text is looked for and the order is by name: nobody knows of a text how many runs have it, and to look for a rare
+-- one in the order of names reads all rows of a user in no order of the disk. So first all that have it are found, and then sorted.
+SELECT batch_id, key
+  FROM (SELECT batch_id, /* key */ AS key FROM dashboard_runs WHERE /* filters */ OFFSET 0) AS found
+ WHERE %(key)s::/* type */ IS NULL OR (key, batch_id) /* beyond */ (%(key)s::/* type */, %(batch_id)s::text)
+ ORDER BY key /* direction */, batch_id /* direction */
  LIMIT %(limit)s;
 
 -- name: select_shown

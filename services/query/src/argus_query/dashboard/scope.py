@@ -10,6 +10,7 @@ from argus_contracts.queries.common import Viewer
 from argus_contracts.queries.dashboard import SIZE_LIMITS, DashboardQuestion
 from argus_query.dashboard.window import Days, window_of
 from argus_query.facts import short_name, storable
+from argus_query.runs.ended import name_key
 from argus_query.runs.words import folded
 from argus_query.sql import load
 from argus_query.visibility import seen_by
@@ -57,8 +58,10 @@ def chosen(question: DashboardQuestion, now: datetime) -> Chosen | None:
     search = storable(question.search or "").strip()
     label = storable(short_name(question.label or None))
     more_than = SIZE_LIMITS[question.size] if question.size else None
+    names = sorted({storable(name) for name in question.names})
     scope.wanted.update({
-        "names": sorted({storable(name) for name in question.names}),
+        "names": names,
+        "name_keys": sorted({name_key(name) for name in names}),
         "cluster": storable(short_name(question.cluster or None)),
         "first_day": days.first if days else None,
         "last_day": days.last if days else None,

@@ -57,8 +57,9 @@ async def _move(connection: AsyncConnection[Any], changes: Sequence[Change]) -> 
     choices = choice_changes(changes)
     if choices:
         await connection.execute(_SQL["add_choices"], columns_of(choices))
-        if any(choice[-1] < 0 for choice in choices):
-            await connection.execute(_SQL["drop_empty_choices"])
+    fewer = [choice[:4] for choice in choices if choice[-1] < 0]
+    if fewer:
+        await connection.execute(_SQL["drop_empty_choices"], columns_of(fewer))
 
 
 async def _store_outputs(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:

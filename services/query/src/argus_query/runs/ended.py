@@ -80,8 +80,13 @@ def ended_row(state: RunState, found_by: FoundBy) -> EndedRow | None:
     return EndedRow(
         state.batch_id, state.user, state.workspace, short_name(state.get("cluster")) or "", status, at, n_bytes, n_objects,
         micros_of_usd(state.cost_usd), micros_of_usd(state.wasted_usd), bool(output_dir) and live is None, labels,
-        short_name(name.casefold()) or "", name, text,
+        name_key(name), name, text,
     )  # fmt: skip
+
+
+def name_key(name: str) -> str:
+    """By what a list is sorted by name."""
+    return short_name(name.casefold()) or ""
 
 
 class OutputsRow(NamedTuple):

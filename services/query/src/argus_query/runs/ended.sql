@@ -9,7 +9,7 @@ SELECT sort_at, bytes, objects, cost_micros, wasted_micros, is_unmeasured, statu
               %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
     AS n(sort_at, bytes, objects, cost_micros, wasted_micros, is_unmeasured, status, user_name, workspace, cluster,
          search_text, labels, name_key, name, batch_id)
-ON CONFLICT (batch_id, user_name) DO UPDATE SET
+ON CONFLICT (user_name, batch_id) DO UPDATE SET
     sort_at = excluded.sort_at, bytes = excluded.bytes, objects = excluded.objects, cost_micros = excluded.cost_micros,
     wasted_micros = excluded.wasted_micros, is_unmeasured = excluded.is_unmeasured, status = excluded.status,
     workspace = excluded.workspace, cluster = excluded.cluster, search_text = excluded.search_text, labels = excluded.labels,
@@ -46,7 +46,9 @@ SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[
 ON CONFLICT (user_name, label, workspace, cluster) DO UPDATE SET n_runs = dashboard_choices.n_runs + excluded.n_runs;
 
 -- name: drop_empty_choices
-DELETE FROM dashboard_choices WHERE n_runs <= 0;
+DELETE FROM dashboard_choices c
+ USING unnest(%b::text[], %b::text[], %b::text[], %b::text[]) AS n(workspace, cluster, user_name, label)
+ WHERE (c.user_name, c.label, c.workspace, c.cluster) = (n.user_name, n.label, n.workspace, n.cluster) AND c.n_runs <= 0;
 
 -- name: upsert_outputs
 INSERT INTO run_outputs
