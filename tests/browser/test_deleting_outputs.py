@@ -86,6 +86,7 @@ async def test_outputs_go_after_the_phrase_and_can_be_kept_in_the_grace_time(
     page = await sign_in(stack, f"/dashboard/?search={project}")
     strip = page.get_by_test_id("deletion-strip")
     await expect(strip).to_have_count(0)
+    await expect(page.get_by_role("img", name=re.compile("annual storage cost.* for 6 KiB"))).to_be_visible()
     await choose(page, "to go", "to keep")
     await expect(page.get_by_label("Selection")).to_contain_text("6 KiB reclaimed")
     opener = page.get_by_role("button", name="Delete outputs…")
