@@ -209,6 +209,34 @@ async def test_long_and_hostile_names_stay_text_and_in_their_place(
     assert await page.evaluate(widths) == [360, 360, 360]
 
 
+async def test_money_is_summed_and_charted_with_what_failed_attempts_wasted(
+    stack: LocalStack, sender: Any, sign_in: SignIn
+) -> None:
+    project = new_project()
+    for name, usd, end in (("well spent", 30.0, "batch_done"), ("wasted", 12.4, "batch_failed")):
+        batch_id = sender.start(name, project)
+        sender.say(batch_id, "cost_recorded", (None, {"amount_usd": usd}), at_s=30)
+        sender.end(batch_id, end)
+    sender.end(sender.start("who knows", project))
+    page = await sign_in(stack, f"/dashboard/?search={project}")
+    spend = stat(page, "Compute spend")
+    await expect(spend).to_contain_text("$42.40")
+    await expect(spend).to_contain_text("$12.40 on failed attempts")
+    await expect(spend).to_contain_text("1 run without known cost")
+    await expect(cards(page).filter(has_text="well spent")).to_contain_text("$30.00")
+    chart = page.get_by_role("img", name=re.compile(r"Compute spend: \$42\.40 in 30 days"))
+    await chart.focus()
+    readout = page.get_by_test_id("readout")
+    await page.keyboard.press("ArrowLeft")
+    await expect(readout).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(readout).to_have_count(0)
+    await page.get_by_label("Time", exact=True).select_option("all")
+    await page.get_by_role("img", name=re.compile(r"Compute spend: \$42\.40 in [12] months?")).focus()
+    await page.keyboard.press("ArrowRight")
+    await expect(readout).to_contain_text("on failed attempts")
+
+
 async def test_what_is_not_known_is_not_called_nothing(stack: LocalStack, sender: Any, sign_in: SignIn) -> None:
     project = new_project()
     sender.end(sender.start("of unknown cost", project, output_dir=f"/a/local/folder/{project}"))

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import {
   csv, cutMiddle, formatBytes, formatDuration, formatNumber, formatPercent, formatRelative, formatShare, formatTicking,
-  formatUsd, formatUsdRange, formatUtc, moment, shellCommand, showHidden, withoutLooks,
+  formatUsd, formatUsdRange, formatUsdTick, formatUtc, moment, shellCommand, showHidden, withoutLooks,
 } from './format'
 
 describe('formatNumber', () => {
@@ -27,6 +27,7 @@ describe('sizes and shares', () => {
 describe('money', () => {
   it.each([[0, '$0'], [0.004, '<$0.01'], [0.37, '$0.37'], [12.4, '$12.40'], [99.999, '$100'], [1240.3, '$1,240'], [1_240_000, '$1.24 M'], [-3, '−$3.00'], [null, '–']])(
     '%s reads %s', (usd, text) => expect(formatUsd(usd)).toBe(text))
+  it.each([[80, '$80'], [1500, '$1,500'], [0.5, '$0.5'], [0.0024, '$0.0024'], [2.5, '$2.50'], [2e6, '$2 M']])('%s on an axis reads %s', (usd, text) => expect(formatUsdTick(usd)).toBe(text))
   it('says a range once where both ends read the same', () => {
     expect(formatUsdRange(14.2, 61)).toBe('$14.20 – $61.00')
     expect(formatUsdRange(0, 0)).toBe('$0')

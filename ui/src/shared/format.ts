@@ -55,8 +55,11 @@ export function formatUsd(usd: number | null | undefined): string {
   return `${sign}$${(size / 1e6).toLocaleString('en-US', { maximumFractionDigits: size < 1e7 ? 2 : 1 })} M`
 }
 
-/** On an axis: `$80`, not `$80.00`. */
-export const formatUsdTick = (usd: number): string => (Number.isInteger(usd) && Math.abs(usd) < 1e6 ? `$${usd.toLocaleString('en-US')}` : formatUsd(usd))
+/** On an axis: `$80`, not `$80.00`; and no two ticks read the same, however little it is: `$0.0024`. */
+export function formatUsdTick(usd: number): string {
+  if (Number.isInteger(usd) && Math.abs(usd) < 1e6) return `$${usd.toLocaleString('en-US')}`
+  return Math.abs(usd) < 1 ? `${usd < 0 ? '−' : ''}$${trimZeros(Math.abs(usd).toLocaleString('en-US', { maximumSignificantDigits: 3 }))}` : formatUsd(usd)
+}
 
 /** `$14 – $61`; once where both ends read the same. */
 export function formatUsdRange(min: number | null | undefined, max: number | null | undefined): string {

@@ -11,10 +11,14 @@ import { asked, type DashboardQuery } from './dashboardQuery'
 import { useSection, type Section } from './useSection'
 
 const PAGE = 25
+/** A set that somebody has put together is looked through as a whole, as far as one answer goes. */
+const NAMED_PAGE = 100
 const REFRESH_MS = 5000
 /** After these the runs in scope, or what they cost, may be others. */
 const NEWS: ReadonlySet<string> = new Set(['batch_done', 'batch_failed', 'batch_aborted', 'cost_recorded', 'run_purged'])
 const OUTPUTS = 'outputs_'
+/** Only the strip shows how far one is. */
+const PROGRESS = 'outputs_deletion_progressed'
 
 export interface Dashboard {
   summary: Section<DashboardSummary>
@@ -26,6 +30,8 @@ export interface Dashboard {
   hasNews: Ref<boolean>
   /** All sections, and the list, anew. */
   refresh: () => void
+  /** What changes with outputs, not more often than every five seconds. */
+  refreshSoon: () => void
 }
 
 /** The sections of the page, each for itself. `after` is the log position of the reader's own last command: no answer is older. */
@@ -46,7 +52,7 @@ export function useDashboard(query: Ref<DashboardQuery>, after: Ref<number | nul
   const runs = useSection(computed(() => ['dashboard', 'runs', scope.value, query.value.sort, query.value.cursor]), (signal) => {
     hasNews.value = false
     const { sort, cursor } = query.value
-    return answer(api.GET('/api/dashboard/runs', { params: { query: { ...filters.value, sort, limit: PAGE, cursor: cursor || undefined, ...more() } }, signal }))
+    return answer(api.GET('/api/dashboard/runs', { params: { query: { ...filters.value, sort, limit: query.value.names.length > 0 ? NAMED_PAGE : PAGE, cursor: cursor || undefined, ...more() } }, signal }))
   })
   const choices = useSection(computed(() => ['dashboard', 'choices', query.value.user, query.value.cluster]), (signal) =>
     answer(api.GET('/api/dashboard/choices', { params: { query: { user: query.value.user || undefined, cluster: query.value.cluster || undefined } }, signal })))
@@ -59,13 +65,19 @@ export function useDashboard(query: Ref<DashboardQuery>, after: Ref<number | nul
   useLiveTopic(ref('dashboard'), computed(() => summary.data.value?.position ?? null), {
     events: (events: LiveEvent[]) => {
       // Rows change in place after what happens to outputs; a run that ended would move them.
-      if (events.some(({ kind }) => kind.startsWith(OUTPUTS))) refreshRuns()
+      if (events.some(isOfOutputs)) refreshRuns()
       if (events.some(({ kind }) => NEWS.has(kind))) hasNews.value = true
-      if (events.some(({ kind }) => NEWS.has(kind) || kind.startsWith(OUTPUTS))) refreshFigures()
+      if (events.some(({ kind }) => NEWS.has(kind)) || events.some(isOfOutputs)) refreshFigures()
     },
     reset: refresh,
   })
   watch([scope, () => query.value.sort, () => query.value.cursor], () => (hasNews.value = false))
 
-  return { summary, spend, storage, runs, choices, hasNews, refresh }
+  const refreshSoon = (): void => {
+    refreshRuns()
+    refreshFigures()
+  }
+  return { summary, spend, storage, runs, choices, hasNews, refresh, refreshSoon }
 }
+
+const isOfOutputs = ({ kind }: LiveEvent): boolean => kind.startsWith(OUTPUTS) && kind !== PROGRESS
