@@ -130,6 +130,7 @@ async def _work(
             task.cancel()
         await worker.stop()
         crew.shutdown(wait=False, cancel_futures=True)
+        closed.set()
         if not client.is_closed:
             await client.close()
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import ConnectionError as StoreConnectionError
 from botocore.handlers import BUILTIN_HANDLERS
 from botocore.parsers import ResponseParserError
 
@@ -265,7 +266,7 @@ class ObjectStore:
                 problem = f"{operation}: {code}: {message}"
             except ParamValidationError as error:
                 raise StoreRefuses(operation, "InvalidRequest", str(error)) from None
-            except (HTTPClientError, ResponseParserError) as error:
+            except (HTTPClientError, StoreConnectionError, ResponseParserError) as error:
                 problem = f"{operation}: {error}"
             except BotoCoreError as error:  # no credentials, no region, …: nothing that this call could change
                 raise StoreAway(f"{operation}: {error}") from None
