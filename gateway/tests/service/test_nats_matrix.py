@@ -18,7 +18,7 @@ from argus_testkit.nats import Heard, key_client, nats_client, settled
 from argus_testkit.waiting import eventually_async
 
 _NO_SUBJECTS = {"token", "untoken", "partition", "parse_event_subject", "syncs_always"}
-_NO_PATTERNS = {"EVENTS_STREAM", "COMMANDS_STREAM", "ANY_PARTITION", "OF_NO_RUN", "PRICES"}
+_NO_PATTERNS = {"EVENTS_STREAM", "COMMANDS_STREAM", "ANY_PARTITION"}
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 
 

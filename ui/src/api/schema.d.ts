@@ -1153,8 +1153,8 @@ export interface components {
         };
         /**
          * DashboardSpend
-         * @description Daily for 7 and 30 days, weekly (from Monday) for 90, monthly for all time. With a bounded window every bucket is there;
-         *     without one, those from the first run's to the last run's.
+         * @description Daily for 7 and 30 days, weekly (from Monday) for 90, monthly for all time and for `names`. With a bounded window every bucket
+         *     is there; without one, those from the first run's day to the last run's, which are then the edges.
          */
         DashboardSpend: {
             /** Buckets */

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import nats
 import uvicorn
@@ -35,6 +38,17 @@ QUEUE = "deleter"
 logger = logging.getLogger(__name__)
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn's own way ends the process by the signal, before anything else could be tidied up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        self.should_exit = True
+
+
 async def run(settings: Settings) -> int:
     """Serves until a signal ends it (exit status 0) or it must be restarted (1)."""
     measures, pace = Measures(), Pace(settings.s3_calls_at_once)
@@ -44,13 +58,15 @@ async def run(settings: Settings) -> int:
     )  # fmt: skip
     decisions = Decisions(settings.database_url, connections=settings.s3_calls_at_once // 4 + 6)
     health = Health(decisions, store, pace, settings.roots, measures)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             health.application, host=settings.health_host, port=settings.health_port, log_level="warning",
             access_log=False, lifespan="off",
             interface="asgi3",
         )
     )  # fmt: skip
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.end)
     serving = asyncio.create_task(server.serve())
     working = asyncio.create_task(_work(settings, decisions, store, health, measures))
     await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +130,7 @@ async def _work(
             task.cancel()
         await worker.stop()
         crew.shutdown(wait=False, cancel_futures=True)
+        closed.set()
         if not client.is_closed:
             await client.close()
 

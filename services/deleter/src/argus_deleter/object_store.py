@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
+from botocore.exceptions import ConnectionError as StoreConnectionError
+from botocore.handlers import BUILTIN_HANDLERS
 from botocore.parsers import ResponseParserError
 
 from argus_contracts.locations import Location
@@ -83,8 +85,7 @@ class ObjectStore:
             s3={"addressing_style": "path" if endpoint_url else "auto"},
         )
         self._client = boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
-        for operation in ("ListObjectsV2", "ListObjectVersions"):
-            self._client.meta.events.register_first(f"before-parse.s3.{operation}", _read_page)
+        _read_pages_ourselves(self._client.meta.events)
         self._pace = pace
         self._owner = {"ExpectedBucketOwner": bucket_owner} if bucket_owner else {}
         self._conditional = conditional
@@ -97,8 +98,8 @@ class ObjectStore:
         """Once set, nothing is tried again and no further call begins."""
 
     def reach(self, bucket: str) -> None:
-        """Somebody answers for this bucket, and lets us list it. Errors: as `page`, at once."""
-        self._tried("list_objects_v2", lambda: self._client.list_objects_v2(Bucket=bucket, MaxKeys=1, **self._owner), 1)
+        """Somebody answers for this bucket, and would let us list it. Errors: as `page`, at once."""
+        self._tried("head_bucket", lambda: self._client.head_bucket(Bucket=bucket, **self._owner), 1)
 
     def keeps_versions(self, bucket: str) -> bool:
         """Whether there may be several versions of a key. Errors: `StoreAway`, `StoreRefuses`."""
@@ -265,7 +266,7 @@ class ObjectStore:
                 problem = f"{operation}: {code}: {message}"
             except ParamValidationError as error:
                 raise StoreRefuses(operation, "InvalidRequest", str(error)) from None
-            except (HTTPClientError, ResponseParserError) as error:
+            except (HTTPClientError, StoreConnectionError, ResponseParserError) as error:
                 problem = f"{operation}: {error}"
             except BotoCoreError as error:  # no credentials, no region, …: nothing that this call could change
                 raise StoreAway(f"{operation}: {error}") from None
@@ -293,16 +294,32 @@ def _code(error: ClientError) -> str:
     return "503" if status == 503 and code not in PASSING else code or str(status)
 
 
-def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Takes the work from botocore, whose handlers and parser (each reads all of it anew) are left an empty answer."""
-    body: bytes = response_dict["body"]
-    if response_dict["status_code"] != 200 or b"<Error" in body[:200]:
-        return
-    try:
-        customized_response_dict["_page"] = read_page(body)
-    except (SyntaxError, ValueError) as error:  # ElementTree's ParseError is a SyntaxError
-        raise ResponseParserError(f"no listing: {error}") from None
-    response_dict["body"] = b""
+def _read_pages_ourselves(events: Any) -> None:
+    """Listings never come to botocore's handlers and parser, each of which reads all of it anew; all else does as ever."""
+    name = "before-parse.s3.*"
+    builtin: list[Callable[..., None]] = [one[1] for one in BUILTIN_HANDLERS if one[0] == name]
+
+    def read(
+        operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **more: Any
+    ) -> None:
+        is_listing = operation_model.name in ("ListObjectsV2", "ListObjectVersions")
+        body: bytes = response_dict["body"]
+        if is_listing and response_dict["status_code"] == 200 and b"<Error" not in body[:200]:
+            try:
+                customized_response_dict["_page"] = read_page(body)
+            except (SyntaxError, ValueError) as error:  # ElementTree's ParseError is a SyntaxError
+                raise ResponseParserError(f"no listing: {error}") from None
+            response_dict["body"] = b""
+            return
+        for handler in builtin:
+            handler(
+                operation_model=operation_model, response_dict=response_dict,
+                customized_response_dict=customized_response_dict, **more,
+            )  # fmt: skip
+
+    for handler in builtin:
+        events.unregister(name, handler)
+    events.register(name, read)
 
 
 def _check(page: Page, prefix: str, after: After | None) -> None:

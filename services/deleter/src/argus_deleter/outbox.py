@@ -17,7 +17,7 @@ from argus_deleter.facts import documents, fact_of
 from argus_deleter.output_deletion import OutputDeletion
 
 AT_ONCE = 200
-POLL_S = 2.0
+POLL_S = 5.0
 PUBLISH_S = 5.0
 logger = logging.getLogger(__name__)
 

@@ -74,12 +74,16 @@ class Preview:
         head, _ = await asyncio.to_thread(self._decisions.head)
         known = await self._decider.look(question.runs, head)
         aggregates = await asyncio.to_thread(self._decisions.load, [run.batch_id for run in question.runs])
-        runs: list[PreviewedRun] = []
-        for run, what in zip(question.runs, known, strict=True):
+        lists = asyncio.Semaphore(AT_ONCE)
+
+        async def one(run: OwnedRun, what: Known) -> PreviewedRun:
             where = _skipped(run, what, aggregates.get(run.batch_id))
-            if not isinstance(where, PreviewedRun):
-                where = await asyncio.to_thread(self._list, run.batch_id, where, deadline)
-            runs.append(where)
+            if isinstance(where, PreviewedRun):
+                return where
+            async with lists:
+                return await asyncio.to_thread(self._list, run.batch_id, where, deadline)
+
+        runs = await asyncio.gather(*(one(run, what) for run, what in zip(question.runs, known, strict=True)))
         would = [one for one in runs if one.skipped is None]
         return DeletionPreview(
             runs=runs, n_runs=len(would), n_skipped=len(runs) - len(would), objects=sum(one.objects for one in would),

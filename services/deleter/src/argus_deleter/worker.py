@@ -16,7 +16,8 @@ from argus_deleter.errors import DeleterError, NotNow, Overtaken, Stopping, Unav
 from argus_deleter.measures import Measures
 
 T = TypeVar("T")
-POLL_S = 1.0
+POLL_S = 5.0
+"""How long a deletion that another process had taken up before it died is left lying at most."""
 SOMEBODY_ELSES_S = 2.0
 """How long a deletion that another process works on is left alone."""
 LONGEST_WAIT_S = 300.0
@@ -64,13 +65,14 @@ class Worker:
         """Without end."""
         while True:
             self._news.clear()
+            pause = POLL_S
             try:
-                await self._take_up()
+                pause = await self._take_up()
             except Unavailable as error:
                 self._measures.trouble.inc()
                 logger.warning("cannot look for deletions that are due: %s", error)
             try:
-                await asyncio.wait_for(self._news.wait(), POLL_S)
+                await asyncio.wait_for(self._news.wait(), pause)
             except TimeoutError:
                 continue
 
@@ -80,16 +82,22 @@ class Worker:
             await asyncio.wait(self._running.values(), timeout=15)
         self._threads.shutdown(wait=False)
 
-    async def _take_up(self) -> None:
+    async def _take_up(self) -> float:
+        """What is due is being worked on, as far as there are threads. Seconds until there may be more."""
         now = asyncio.get_running_loop().time()
         self._left_until = {one: until for one, until in self._left_until.items() if until > now}
         limit = self._at_once + len(self._running) + len(self._left_until)
-        due = await asyncio.to_thread(self._decisions.rows, "due_deletions", limit=limit)
-        for deletion_id, batch_id in due:
+        for deletion_id, batch_id, seconds in await asyncio.to_thread(
+            self._decisions.rows, "next_deletions", limit=limit
+        ):
+            if deletion_id in self._running or deletion_id in self._left_until:
+                continue
             if len(self._running) == self._at_once:
-                return
-            if deletion_id not in self._running and deletion_id not in self._left_until:
-                self._running[deletion_id] = asyncio.create_task(self._work(deletion_id, batch_id))
+                break  # the end of one of them wakes us
+            if seconds > 0:
+                return min(POLL_S, seconds + 0.001)
+            self._running[deletion_id] = asyncio.create_task(self._work(deletion_id, batch_id))
+        return min([POLL_S, *(until - now for until in self._left_until.values())])
 
     async def _work(self, deletion_id: str, batch_id: str) -> None:
         loop = asyncio.get_running_loop()

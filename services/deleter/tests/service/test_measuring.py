@@ -86,10 +86,10 @@ async def test_not_while_a_deletion_is_on_its_way(rig: Any) -> None:
 
 async def test_health_names_what_is_wrong(rig: Any, s3_server: S3Server, nats_server: Any) -> None:
     service = rig.start(ARGUS_OUTPUT_ROOTS="s3://outputs/lab/")
-    metrics = httpx.get(f"{service.url}/metrics").text
+    metrics = (await asyncio.to_thread(httpx.get, f"{service.url}/metrics")).text
     assert 'argus_deleter_deletions{state="running"} 0.0' in metrics
     assert "argus_deleter_outbox_lag 0.0" in metrics
-    assert httpx.get(f"{service.url}/healthz").status_code == 200
+    assert (await asyncio.to_thread(httpx.get, f"{service.url}/healthz")).status_code == 200
     other = rig.start_service("argus-deleter", {**rig.env, "ARGUS_OUTPUT_ROOTS": "s3://nowhere/"}, ready=False)
     answer = await asyncio.to_thread(eventually, lambda: httpx.get(f"{other.url}/readyz", timeout=20))
     await asyncio.to_thread(

@@ -12,10 +12,10 @@ from argus_testkit.s3_stores import MotoServer, s3_client
 
 @pytest.fixture
 async def versioned(around: Any, moto_server: MotoServer) -> Any:
-    s3 = s3_client(moto_server.env())
+    s3 = s3_client(moto_server.client_env())
     s3.create_bucket(Bucket="outputs", ObjectLockEnabledForBucket=True)
     s3.put_bucket_versioning(Bucket="outputs", VersioningConfiguration={"Status": "Enabled"})
-    return await around(moto_server.env())
+    return await around(moto_server.client_env())
 
 
 def versions(rig: Any, prefix: str = "") -> list[tuple[str, bool]]:
@@ -54,7 +54,7 @@ async def test_locked_versions_stay_and_are_told_of(versioned: Any) -> None:
     rig.put(*(f"lab/run-1/o{i}" for i in range(10)))
     until = datetime.now(UTC) + timedelta(days=30)
     rig.s3.put_object(
-        Bucket="outputs", Key="lab/run-1/locked", Body=b"12345", ObjectLockMode="COMPLIANCE",
+        Bucket="outputs", Key="lab/run-1/locked", Body=b"12345", ObjectLockMode="COMPLIANCE", ChecksumAlgorithm="SHA256",
         ObjectLockRetainUntilDate=until,
     )  # fmt: skip
     rig.start()

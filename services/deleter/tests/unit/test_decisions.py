@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote_plus
 from uuid import UUID, uuid4
+from xml.sax.saxutils import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from argus_contracts.commands import DeleteOutputs, OwnedRun
 from argus_contracts.locations import Location, StrangeLocation
@@ -16,7 +20,7 @@ from argus_deleter.eligible import No
 from argus_deleter.facts import capped, documents, fact_of
 from argus_deleter.object_store import Refusal
 from argus_deleter.output_deletion import OutputDeletion, deletion_id_of
-from argus_deleter.pages import Entry, read_page
+from argus_deleter.pages import Entry, by_parser, read_page
 from argus_deleter.parts import Look, decide, result_of
 from argus_deleter.roots import parse_roots
 
@@ -186,5 +190,23 @@ def test_pages_are_read_as_botocore_reads_them() -> None:
     <DeleteMarker><Key>z</Key><VersionId>null</VersionId></DeleteMarker>
     <CommonPrefixes><Prefix>a%2F</Prefix></CommonPrefixes></ListVersionsResult>"""
     page = read_page(body)
+    assert page == by_parser(body) == read_page(body.replace(b"<Name>", b"<!-- odd --><Name>"))
     assert page.entries == [Entry("a/b c+", "v1", 7, "e-1", "GLACIER_IR"), Entry("z", "null", 0, "", "")]
     assert (page.folders, page.is_truncated, page.after) == (["a/"], True, ("a/b c", "v9"))
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(TEXT, st.integers(0, 10**15), st.booleans()), max_size=6), st.booleans())
+def test_patterns_and_parser_read_the_same(said: list[tuple[str, int, bool]], is_url: bool) -> None:
+    contents = "".join(
+        f"<Contents><Key>{escape(quote_plus(key) if is_url else key)}</Key><Size>{size}</Size><ETag>&#34;{size}&#34;</ETag>"
+        f"{'<Owner><ID>x</ID></Owner>' * owned}<StorageClass>STANDARD</StorageClass></Contents>"
+        for key, size, owned in said
+    )
+    encoding = "<EncodingType>url</EncodingType>" * is_url
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://x/">{encoding}{contents}</ListBucketResult>'
+    page = read_page(body.encode())
+    assert page == by_parser(body.encode())
+    assert [entry.key for entry in page.entries] == [key for key, _, _ in said]

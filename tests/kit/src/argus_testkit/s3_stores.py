@@ -43,13 +43,13 @@ class MotoServer(RunningServer):
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
 
-    def env(self) -> dict[str, str]:
+    def client_env(self) -> dict[str, str]:
         """The settings by which a process finds it."""
         return {"ARGUS_S3_ENDPOINT_URL": self.url, **KEYS}
 
 
 def s3_client(env: dict[str, str]) -> Any:
-    """A boto3 client for the store that `env` (of `S3Settings` or `MotoServer`) leads to."""
+    """A boto3 client for the store that `env` (`S3Settings.env`, `MotoServer.client_env`) leads to."""
     return boto3.client(
         "s3",
         endpoint_url=env["ARGUS_S3_ENDPOINT_URL"],

@@ -15,9 +15,10 @@ VALUES (%(deletion_id)s, %(batch_id)s, %(workspace)s, %(user)s, %(state)s, %(loo
 ON CONFLICT (deletion_id) DO UPDATE SET state = excluded.state, changed_at = now(), tries = 0, waits_for = NULL,
     look_at = CASE WHEN d.state = excluded.state THEN d.look_at ELSE excluded.look_at END
 
--- name: due_deletions
-SELECT deletion_id, batch_id FROM deleter.deletions
-WHERE state IN ('requested', 'planned', 'running') AND look_at <= clock_timestamp() ORDER BY look_at LIMIT %(limit)s
+-- name: next_deletions
+-- Those on their way, with the seconds until they are to be looked at.
+SELECT deletion_id, batch_id, extract(epoch FROM look_at - clock_timestamp())::float FROM deleter.deletions
+WHERE state IN ('requested', 'planned', 'running') ORDER BY look_at LIMIT %(limit)s
 
 -- name: postpone_deletion
 UPDATE deleter.deletions

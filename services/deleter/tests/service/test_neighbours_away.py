@@ -1,0 +1,48 @@
+"""The broker and the database go away and come back: what was asked for happens all the same, with exact counts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from argus_local.servers import NatsServer
+from argus_testkit.s3_stores import Call, FaultyS3
+
+
+async def test_a_broker_that_was_away(rig: Any, nats_server: NatsServer) -> None:
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a", "lab/run-2/a")
+    service = rig.start(ARGUS_DELETION_GRACE_S="1")
+    decision = await rig.delete(run)
+    nats_server.kill()
+    await asyncio.to_thread(nats_server.start)
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (end["outcome"], end["objects_deleted"]) == ("deleted", 1)
+    assert service.is_running
+    other = rig.query.add("run-2", "s3://outputs/lab/run-2")
+    again = await rig.delete(other)
+    assert (await rig.end_of(again.results[0].deletion_id, "run-2"))["outcome"] == "deleted"
+
+
+async def test_a_database_that_cuts_every_connection(around: Any, s3_server: Any) -> None:
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put(*(f"lab/run-1/c{i % 8}/o{i:04d}" for i in range(2400)))
+        service = rig.start()
+
+        def cut(call: Call) -> None:
+            if call.is_delete and len(proxy.deletes) in (1, 3, 6):
+                with rig.database.connect() as admin:
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE usename = 'argus_deleter' AND datname = current_database()"
+                    )
+
+        proxy.before = cut
+        decision = await rig.delete(run)
+        end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+        assert (end["outcome"], end["objects"], end["objects_deleted"], end["bytes_freed"]) == (
+            "deleted", 2400, 2400, 24_000,
+        ), end  # fmt: skip
+        assert service.is_running
