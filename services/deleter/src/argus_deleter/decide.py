@@ -20,6 +20,7 @@ from argus_contracts.commands import (
     deletion_id_of,
 )
 from argus_contracts.locations import Location
+from argus_contracts.queries.outputs import Outputs
 from argus_deleter.ask import Query
 from argus_deleter.decisions import SQL, Also, Decisions
 from argus_deleter.eligible import No, deletable, located, shared
@@ -35,7 +36,7 @@ _VERB_OF = {kind: verb for verb, kind in VERBS.items()}
 HIDES_NOTHING = {"not_terminal", "no_output_dir", "refused"}
 """Reasons beside which `in_flight` is the truer answer: nothing new is decided, and the asker may know."""
 TRIES = 5
-Known = tuple[Location, datetime] | No
+Known = tuple[Location, Outputs] | No
 
 
 class Decider:
@@ -69,7 +70,7 @@ class Decider:
         return await asyncio.to_thread(self._request, command, raw, known, now)
 
     async def look(self, runs: Sequence[OwnedRun], head: int) -> list[Known]:
-        """Of each run where its outputs are, and when it was last heard; or why they cannot be deleted."""
+        """Of each run where its outputs are, and what is known of it; or why they cannot be deleted."""
         found = await self._query.outputs([run.batch_id for run in runs], head)
 
         async def one(run: OwnedRun) -> Known:
@@ -78,7 +79,7 @@ class Decider:
             if isinstance(where, No) or outputs is None:
                 return where if isinstance(where, No) else No("not_found")
             others = shared(await self._query.sharers(str(where), run.batch_id, head))
-            return others or (where, outputs.last_seen_at)
+            return others or (where, outputs)
 
         return list(await asyncio.gather(*(one(run) for run in runs)))
 
@@ -149,13 +150,16 @@ def decide_run(
         if one is not None and one.in_flight and known.skipped in HIDES_NOTHING:
             return one.in_flight_already(), one
         return RunDecision(batch_id=run.batch_id, skipped=known.skipped, detail=known.detail), one
-    where, last_seen_at = known
+    where, found = known
     one = one or OutputDeletion.open(run.batch_id, run.workspace, run.user)
-    if (no := one.why_not_again(last_seen_at)) is not None:
+    if (no := one.why_not_again(found.last_seen_at)) is not None:
         return no, one
     deletion_id = deletion_id_of(command.command_id, run.batch_id)
-    as_whom = {"requested_by": command.requested_by, "as_user": command.as_user}
-    return one.request(deletion_id, str(where), **as_whom, now=now, grace_s=grace_s), one
+    decision = one.request(
+        deletion_id, str(where), requested_by=command.requested_by, as_user=command.as_user, run_ended_at=found.ended_at,
+        now=now, grace_s=grace_s,
+    )  # fmt: skip
+    return decision, one
 
 
 def answer(command_id: UUID, results: list[RunDecision]) -> Decision:

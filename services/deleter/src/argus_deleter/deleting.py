@@ -85,7 +85,11 @@ class Deleting:
             return f"checked again: the run says now that its outputs are at {where}"
         if (no := shared(self._neighbours.sharers(one.location, one.batch_id, head))) is not None:
             return f"checked again: {no.detail}"
-        if one.state == "requested" and found is not None and (wait_s := quiet_in_s(found, self._quiet_s, now)):
+        if one.state == "running" or found is None:
+            return None
+        if found.ended_at != one.run_ended_at:
+            return "checked again: the run has ended anew since the deletion was asked for"
+        if wait_s := quiet_in_s(found, self._quiet_s, now):
             raise NotNow(f"the run has said something {self._quiet_s - wait_s:.0f} s ago", wait_s)
         return None
 

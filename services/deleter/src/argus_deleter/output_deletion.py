@@ -42,13 +42,15 @@ class OutputDeletion(Aggregate):
     class Requested(Event):
         TOPIC = "outputs_deletion_requested"
         data: dict[str, Any]
+        run_ended_at: datetime | None
+        """The end after which it was asked for."""
 
         def apply(self, aggregate: Any) -> None:
             data = self.data
             aggregate.deletion_id, aggregate.state = data["deletion_id"], "requested"
             aggregate.location = data["location"]
             aggregate.due_at = datetime.fromisoformat(data["due_at"])
-            aggregate.requested_by = data["requested_by"]
+            aggregate.requested_by, aggregate.run_ended_at = data["requested_by"], self.run_ended_at
             aggregate.ended_at = None
 
     class Planned(Event):
@@ -91,7 +93,7 @@ class OutputDeletion(Aggregate):
         self.state: DeletionState | None = None
         self.deletion_id: str | None = None
         self.location = self.requested_by = ""
-        self.due_at = self.started_at = self.ended_at = cast("datetime | None", None)
+        self.due_at = self.started_at = self.ended_at = self.run_ended_at = cast("datetime | None", None)
         self.planned: dict[str, Any] = {}
 
     @classmethod
@@ -119,8 +121,9 @@ class OutputDeletion(Aggregate):
         )
 
     def request(
-        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, now: datetime, grace_s: float
-    ) -> RunDecision:
+        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, run_ended_at: datetime | None,
+        now: datetime, grace_s: float,
+    ) -> RunDecision:  # fmt: skip
         """It is asked for, and touches nothing for `grace_s` seconds."""
         assert not self.in_flight
         due_at = now + timedelta(seconds=grace_s)
@@ -128,7 +131,7 @@ class OutputDeletion(Aggregate):
             "deletion_id": deletion_id, "requested_by": requested_by, "as_user": as_user, "location": location,
             "due_at": due_at.isoformat(),
         }  # fmt: skip
-        self.trigger_event(self.Requested, data=_without_none(said), timestamp=now)
+        self.trigger_event(self.Requested, data=_without_none(said), run_ended_at=run_ended_at, timestamp=now)
         return RunDecision(batch_id=self.batch_id, deletion_id=deletion_id, due_at=due_at)
 
     def cancel(self, deletion_id: str, cancelled_by: str) -> RunDecision:

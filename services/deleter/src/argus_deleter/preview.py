@@ -117,8 +117,8 @@ def _skipped(run: OwnedRun, known: Known, one: OutputDeletion | None) -> Locatio
         if one is not None and one.in_flight and known.skipped in HIDES_NOTHING:
             return PreviewedRun(batch_id=run.batch_id, skipped="in_flight")
         return PreviewedRun(batch_id=run.batch_id, skipped=known.skipped, detail=known.detail)
-    where, last_seen_at = known
-    if one is not None and (no := one.why_not_again(last_seen_at)) is not None:
+    where, found = known
+    if one is not None and (no := one.why_not_again(found.last_seen_at)) is not None:
         return PreviewedRun(batch_id=run.batch_id, location=str(where), skipped=no.skipped, detail=no.detail)
     return where
 

@@ -180,3 +180,16 @@ async def test_what_is_written_meanwhile_stays(around: Any, s3_server: S3Server)
         }
         assert rig.keys("lab/run-1/") == {"lab/run-1/o03", "lab/run-1/new"}
         assert (end["remaining_objects"], end["remaining_bytes"]) == (2, 10)
+
+
+async def test_every_call_names_the_owner_and_etags_do_no_harm(around: Any, s3_server: S3Server) -> None:
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put(*(f"lab/run-1/o{i}" for i in range(5)))
+        proxy.calls.clear()
+        rig.start(ARGUS_S3_BUCKET_OWNER="123456789012", ARGUS_S3_CONDITIONAL_DELETES="true")
+        decision = await rig.delete(run)
+        assert (await rig.end_of(decision.results[0].deletion_id, "run-1"))["objects_deleted"] == 5
+        assert {call.headers.get("x-amz-expected-bucket-owner") for call in proxy.calls} == {"123456789012"}
+        assert proxy.deletes[0].body.count(b"<ETag>") == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,10 @@ async def test_grace_cancel_and_too_late(rig: Any) -> None:
 
 
 async def test_everything_is_checked_again_when_the_time_has_come(rig: Any) -> None:
-    """The run goes on, belongs to somebody else, shares its folder or says another one: nothing is touched."""
+    """The run goes on, has ended anew, belongs to somebody else, shares its folder or says another one: nothing is touched."""
     changes: dict[str, dict[str, Any]] = {
         "resumed": {"status": "running"}, "moved": {"output_dir": "s3://outputs/lab/elsewhere"}, "sold": {"user": "eve"},
-        "gone": {}, "shared": {},
+        "gone": {}, "shared": {}, "again": {"ended_at": datetime.now(UTC)},
     }  # fmt: skip
     runs = [rig.query.add(name, f"s3://outputs/lab/{name}") for name in changes]
     rig.put(*(f"lab/{name}/a" for name in changes))
@@ -133,8 +134,6 @@ async def test_everything_is_checked_again_when_the_time_has_come(rig: Any) -> N
 
 
 async def test_a_run_that_still_speaks_is_waited_for(rig: Any) -> None:
-    from datetime import UTC, datetime
-
     run = rig.query.add("run-1", "s3://outputs/lab/run-1", last_seen_at=datetime.now(UTC))
     rig.put("lab/run-1/a")
     rig.start(ARGUS_DELETION_QUIET_S="4")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from argus_contracts.commands import DeleteOutputs, OwnedRun
 from argus_contracts.locations import Location, StrangeLocation
+from argus_contracts.queries.outputs import Outputs
 from argus_contracts.registry import parse_event
 from argus_deleter.decide import answer, decide_run
 from argus_deleter.eligible import No
@@ -26,7 +27,12 @@ from argus_deleter.roots import parse_roots
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 RUN = OwnedRun(batch_id="b1", workspace="lab", user="ada")
-HERE = (Location("outputs", "lab/b1/"), NOW - timedelta(hours=1))
+FOUND = Outputs(
+    batch_id="b1", name="b1", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=NOW,
+    last_seen_at=NOW - timedelta(hours=1), output_dir="s3://outputs/lab/b1", bytes=None, objects=None, measured_at=None,
+    deleted_at=None, deletion_id=None,
+)  # fmt: skip
+HERE = (Location("outputs", "lab/b1/"), FOUND)
 
 
 def a_command(command_id: UUID | None = None) -> DeleteOutputs:
@@ -72,7 +78,7 @@ def test_what_was_deleted_is_deleted_until_the_run_says_something_again() -> Non
     one = running()
     one.end("deleted", {"objects_deleted": 3, "bytes_freed": 30})
     assert requested(one=one)[0].skipped == "already_deleted"
-    later = (HERE[0], datetime.now(UTC) + timedelta(minutes=1))
+    later = (HERE[0], FOUND.model_copy(update={"last_seen_at": datetime.now(UTC) + timedelta(minutes=1)}))
     assert requested(later, one)[0].deletion_id is not None
 
 

@@ -90,6 +90,9 @@ class Call:
     query: dict[str, list[str]]
     keys: list[str] = field(default_factory=list[str])
     """That a DeleteObjects named."""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    """Names in small letters."""
+    body: bytes = b""
 
     @property
     def is_delete(self) -> bool:
@@ -152,7 +155,8 @@ class FaultyS3:
     def _handle(self, request: Any) -> None:
         parts = urlsplit(request.path)
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        call = Call(request.command, parts.path, parse_qs(parts.query, keep_blank_values=True))
+        call = Call(request.command, parts.path, parse_qs(parts.query, keep_blank_values=True), body=body)
+        call.headers = {name.lower(): value for name, value in request.headers.items()}
         if call.is_delete and body:
             call.keys = [one.text or "" for one in ElementTree.fromstring(body).iter() if one.tag.endswith("Key")]
         with self._lock:
