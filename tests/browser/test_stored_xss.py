@@ -147,6 +147,20 @@ async def test_no_payload_does_anything_on_any_page(
     await look(page, [], "the palette")
     await page.keyboard.press("Escape")
 
+    await page.goto(f"{stack.url}/dashboard/?days=all")
+    await look(page, [PAYLOADS[5], PAYLOADS[7], *PAYLOADS[:50]], "the dashboard")
+    await page.get_by_test_id("run-card").first.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Delete outputs…").click()
+    await expect(page.get_by_role("dialog").get_by_role("list", name="The selected runs")).to_be_visible()
+    await look(page, [PAYLOADS[5]], "what would be deleted")
+    address = "&".join(f"names={quote(payload, safe='')}" for payload in PAYLOADS[:12])
+    await page.goto(f"{stack.url}/dashboard/?{address}&user={quote(PAYLOADS[1])}&label={quote(PAYLOADS[6])}")
+    await look(page, [], "names that the address carries")
+    await page.goto(
+        f"{stack.url}/dashboard/?user={quote(PAYLOADS[1])}&label={quote(PAYLOADS[6])}&cluster={quote(PAYLOADS[1])}"
+    )
+    await look(page, [PAYLOADS[1]], "whose runs the address asks for")
+
     await page.goto(f"{stack.url}/settings/keys")
     await look(page, [payload for payload in PAYLOADS[:40] if "\t" not in payload], "the keys")
     await page.get_by_role("button", name="Revoke").first.click()
