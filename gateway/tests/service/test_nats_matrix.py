@@ -60,7 +60,7 @@ async def connected(door: Any, who: str, token: str) -> AsyncIterator[tuple[Clie
         yield made if isinstance(made, tuple) else (made, heard)
 
 
-@pytest.mark.parametrize("who", ["key", "ingest", "query", "gateway", "operator"])
+@pytest.mark.parametrize("who", ["key", "ingest", "query", "deleter", "gateway", "operator"])
 async def test_everybody_says_and_hears_exactly_what_the_table_says(door, table, who):
     home = door.new_workspace()
     mine, mate, foreigner = door.new_person(home), door.new_person(home), door.new_person(door.new_workspace())
