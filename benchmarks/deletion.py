@@ -53,8 +53,8 @@ BODY = b"0123456789"
 MIB = 2**20
 
 PROFILE = """
-botocore's parser needs 90 ms of a processor for a listed page of 1,000 keys; `pages.py` reads the same XML in a fraction of that, so listing
-everything twice costs less than `aws` spends on listing once. rclone walks all of the asked prefix for each page, so folders
+A call for a page of 1,000 keys takes 90 ms of a processor with botocore's reading of XML, and 9 with `pages.py`, so listing everything twice costs
+less than `aws` spends on listing once. rclone walks all of the asked prefix for each page, so folders
 are listed one by one, many at once, and every page is one call; `aws` asks for page after page of the whole. It deletes 1,000 keys a
 call where `aws s3 rm` makes one DELETE per object. The rest is rclone's own work on two processors, and a commit before and after each
 call, which is what a kill at any time costs.

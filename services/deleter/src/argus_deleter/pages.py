@@ -1,7 +1,8 @@
-"""One page of a listing, read from the store's XML. botocore needs 90 ms of the processor for 1,000 keys, this needs 3.
+"""One page of a listing, read from the store's XML. A call for 1,000 keys took 90 ms of the processor with botocore's reading, and
+takes 9 with this.
 
 Stores write listings by machine: elements without attributes or prefixes, one after the other. Such a page is read by patterns; any
-other one by an XML parser, which takes five times as long.
+other one by an XML parser, which takes longer.
 """
 
 from __future__ import annotations
