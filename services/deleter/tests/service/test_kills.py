@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +134,15 @@ async def test_everything_is_checked_again_when_the_time_has_come(rig: Any) -> N
 
 
 async def test_a_run_that_still_speaks_is_waited_for(rig: Any) -> None:
-    run = rig.query.add("run-1", "s3://outputs/lab/run-1", last_seen_at=datetime.now(UTC))
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
     rig.put("lab/run-1/a")
     rig.start(ARGUS_DELETION_QUIET_S="4")
+    spoke = datetime.now(UTC)
+    rig.query.change("run-1", last_seen_at=spoke)
     decision = await rig.delete(run)
-
-    async def waits() -> bool:
-        with rig.database.connect("deleter") as connection:
-            return connection.execute("SELECT waits_for FROM deleter.deletions").fetchone() != (None,)
-
-    await eventually_async(waits)
-    assert rig.keys() == {"lab/run-1/a"}
     assert (await rig.end_of(decision.results[0].deletion_id, "run-1"))["outcome"] == "deleted"
+    planned = next(fact for fact in await rig.facts("run-1") if fact["kind"] == "outputs_deletion_planned")
+    assert datetime.fromisoformat(planned["occurred_at"]) >= spoke + timedelta(seconds=4)
 
 
 async def test_query_that_is_away_or_behind_is_waited_for(rig: Any) -> None:
