@@ -179,7 +179,8 @@ def test_nobody_deletes_what_is_not_theirs(stack: LocalStack, bucket: Any) -> No
         headers = {"X-Argus-CSRF": csrf}
         weak = mate.post("/api/keys", json={"name": "weak"}, headers=headers).json()["token"]
         full = mate.post("/api/keys", json={"name": "full", "full_rights": True}, headers=headers).json()["token"]
-    assert argus.Reader(stack.url, full).run(batch_id)["batch_id"] == batch_id
+    with argus.Reader(stack.url, full) as reader:
+        assert reader.run(batch_id)["batch_id"] == batch_id
     foreign = command(stack, "outputs", "delete", batch_id, "--yes", token=full)
     missing = command(stack, "outputs", "delete", "no-such-run", "--yes", token=full)
     assert (foreign.returncode, foreign.stderr) == (1, missing.stderr)

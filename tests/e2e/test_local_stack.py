@@ -124,7 +124,7 @@ def test_a_killed_supervisor_is_replaced_with_all_that_it_had(start_stack) -> No
     children = supervisor.children()
     supervisor.kill()
     psutil.wait_procs(children, timeout=60)
-    eventually(lambda: len(stack.status()) == 6)
+    eventually(lambda: len(stack.status()) == len(stack.facts.programs()))
     stack.wait_ready(within=60)
     with stack.client() as client:
         assert client.get("/api/batches").status_code == 200

@@ -11,6 +11,7 @@ import pytest
 from argus_contracts.locations import Location, StrangeLocation, folder
 from argus_contracts.queries.common import Viewer
 from argus_contracts.queries.outputs import FindOutputs, GetOutputs, ListUnmeasured
+from argus_query.dashboard.rates import DEFAULT_RATES
 from argus_query.models import models_named
 from argus_query.outputs.reads import find_outputs, get_outputs, list_unmeasured
 from argus_query.paging import BadCursor
@@ -29,10 +30,10 @@ async def live(database: Database, log: Any, open_live: Any) -> AsyncIterator[An
         yield tables
 
 
-async def ask(live: Any, read: Any, question: Any) -> Any:
+async def ask(live: Any, read: Any, question: Any, *more: Any) -> Any:
     async with live.writer.transaction():
         await live.writer.execute("SET LOCAL search_path = read")
-        return (await read(live.writer, question, 0)).items
+        return (await read(live.writer, question, 0, *more)).items
 
 
 async def there(live: Any, location: str, viewer: Viewer = DELETER) -> list[tuple[str, str, bool]]:
@@ -53,7 +54,7 @@ async def test_what_is_known_of_outputs_is_for_who_sees_the_workspace(live: Any,
     log.append([event("batch_start", "b2", output_dir="/home")], workspace="office")
     await live.project()
     ids = ["b2", "b1", "nobodys", "b1", "\0"]
-    mine = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=ids))
+    mine = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=ids), DEFAULT_RATES)
     assert [one.batch_id for one in mine] == ["b1"]
     one = mine[0]
     assert (one.name, one.user, one.cluster, one.status, one.output_dir) == (
@@ -64,11 +65,11 @@ async def test_what_is_known_of_outputs_is_for_who_sees_the_workspace(live: Any,
         "s3://b/x",
     )
     assert (one.bytes, one.objects, one.deletion_id, one.deleted_at) == (7, 1, "d1", None)
-    everything = await ask(live, get_outputs, GetOutputs(viewer=DELETER, batch_ids=ids))
+    everything = await ask(live, get_outputs, GetOutputs(viewer=DELETER, batch_ids=ids), DEFAULT_RATES)
     assert [(one.batch_id, one.status) for one in everything] == [("b2", "running"), ("b1", "succeeded")]
     log.append([event("outputs_deletion_finished", "b1", at=9, deletion_id="d1")])
     await live.project()
-    (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]))
+    (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]), DEFAULT_RATES)
     assert (one.bytes, one.deletion_id, one.deleted_at is not None) == (0, None, True)
 
 
