@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argus_contracts.commands import DeleteOutputs, OwnedRun
+from argus_contracts.commands import DeleteOutputs, OwnedRun, deletion_id_of
 from argus_contracts.locations import Location, StrangeLocation
 from argus_contracts.queries.outputs import Outputs
 from argus_contracts.registry import parse_event
@@ -20,7 +20,7 @@ from argus_deleter.decide import answer, decide_run
 from argus_deleter.eligible import No
 from argus_deleter.facts import capped, documents, fact_of
 from argus_deleter.object_store import Refusal
-from argus_deleter.output_deletion import OutputDeletion, deletion_id_of
+from argus_deleter.output_deletion import OutputDeletion
 from argus_deleter.pages import Entry, by_parser, read_page
 from argus_deleter.parts import Look, decide, result_of
 from argus_deleter.roots import parse_roots
