@@ -106,7 +106,10 @@ class Parts:
     def delete(self, number: int) -> Result | None:
         """The part has its result. None: it had one already."""
         asked = {"deletion_id": self._deletion_id, "number": number}
-        stored, ranges, first_look, done_at, sha256 = self._decisions.rows("part", **asked)[0]
+        rows = self._decisions.rows("part", **asked)
+        if not rows:
+            raise Overtaken("somebody else has ended this deletion")
+        stored, ranges, first_look, done_at, sha256 = rows[0]
         if done_at is not None:
             return None
         entries = entries_of(stored, sha256)

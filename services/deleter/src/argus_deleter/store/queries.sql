@@ -39,7 +39,10 @@ SELECT pg_try_advisory_lock(%(space)s, hashtext(%(deletion_id)s))
 SELECT state, count(*) FROM deleter.deletions GROUP BY state
 
 -- name: forget_parts
-DELETE FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s
+-- Of one that is not planned yet, whoever else may have planned it meanwhile.
+DELETE FROM deleter.manifest_parts
+WHERE deletion_id = %(deletion_id)s
+    AND EXISTS (SELECT FROM deleter.deletions d WHERE d.deletion_id = %(deletion_id)s AND d.state = 'requested')
 
 -- name: put_part
 INSERT INTO deleter.manifest_parts (deletion_id, number, n_entries, bytes, sha256, entries, ranges)
@@ -53,8 +56,9 @@ WHERE deletion_id = %(deletion_id)s AND number > %(above)s ORDER BY number LIMIT
 SELECT number FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s AND done_at IS NULL ORDER BY number
 
 -- name: part
-SELECT entries, ranges, first_look, done_at, sha256 FROM deleter.manifest_parts
-WHERE deletion_id = %(deletion_id)s AND number = %(number)s
+-- None where the deletion has ended: somebody else may have ended it, and nothing is deleted for it any more.
+SELECT entries, ranges, first_look, done_at, sha256 FROM deleter.manifest_parts JOIN deleter.deletions USING (deletion_id)
+WHERE deletion_id = %(deletion_id)s AND number = %(number)s AND state = 'running'
 
 -- name: begin_part
 UPDATE deleter.manifest_parts SET first_look = %(first_look)s
@@ -71,8 +75,11 @@ SELECT coalesce(sum(n_deleted), 0)::bigint, coalesce(sum(bytes_freed), 0)::bigin
 FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s
 
 -- name: first_errors
-SELECT errors FROM deleter.manifest_parts
-WHERE deletion_id = %(deletion_id)s AND jsonb_array_length(errors) > 0 ORDER BY number LIMIT 100
+SELECT e.error
+FROM (SELECT number, errors FROM deleter.manifest_parts
+      WHERE deletion_id = %(deletion_id)s AND jsonb_array_length(errors) > 0 ORDER BY number LIMIT 100) AS p
+CROSS JOIN LATERAL jsonb_array_elements(p.errors) WITH ORDINALITY AS e(error, place)
+ORDER BY p.number, e.place LIMIT 100
 
 -- name: command
 SELECT decision FROM deleter.commands WHERE command_id = %(command_id)s
