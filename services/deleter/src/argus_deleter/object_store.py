@@ -148,6 +148,8 @@ class ObjectStore:
                 asked["StartAfter"] = after.key
             answer = self._tried("list_objects_v2", lambda: self._client.list_objects_v2(**asked))
         page: Page = answer["_page"]
+        if page.is_truncated and (page.after in (None, after) if versions else page.token in ("", token)):
+            raise StoreMisbehaves(f"a listing of {prefix!r} goes on, and does not say where")
         _check(page, prefix, after)
         return page
 
@@ -197,12 +199,11 @@ class ObjectStore:
         return errors
 
     def _delete_one(self, bucket: str, entry: Entry) -> list[Refusal]:
-        version = {"VersionId": entry.version_id} if entry.version_id else {}
+        named = self._named(entry)
+        if "ETag" in named:
+            named["IfMatch"] = named.pop("ETag")
         try:
-            self._tried(
-                "delete_object",
-                lambda: self._client.delete_object(Bucket=bucket, Key=entry.key, **version, **self._owner),
-            )
+            self._tried("delete_object", lambda: self._client.delete_object(Bucket=bucket, **named, **self._owner))
         except StoreRefuses as error:
             return [Refusal(entry, error.code, str(error))]
         return []

@@ -35,7 +35,7 @@ class After(NamedTuple):
 
 class Page(NamedTuple):
     entries: list[Entry]
-    """In the order of their keys (UTF-8), versions the newest first."""
+    """In the order of their keys (UTF-8), versions the newest first. Some servers list all delete markers behind all versions."""
     folders: list[str]
     """Prefixes up to the next `/`, where the listing asked for them."""
     is_truncated: bool
@@ -131,6 +131,7 @@ def by_parser(body: bytes) -> Page:
 
 def _page(entries: list[Entry], folders: list[str], top: dict[str, str], is_url: bool) -> Page:
     after = None
+    entries.sort(key=lambda one: one.key)
     if "NextKeyMarker" in top:
         after = After(_plain(top["NextKeyMarker"], is_url), top.get("NextVersionIdMarker", ""))
     return Page(entries, folders, top.get("IsTruncated") == "true", top.get("NextContinuationToken", ""), after)
