@@ -98,20 +98,24 @@ INSERT INTO deleter.measurements (batch_id, look_at) VALUES (%(batch_id)s, clock
 ON CONFLICT (batch_id) DO UPDATE SET look_at = excluded.look_at, failures = 0, problem = NULL, is_done = false
 
 -- name: measure_unmeasured
--- What was tried since that end, or said and not yet read, waits for its own time.
+-- What was tried since that end, or said and not yet read, waits for its own time. What was measured, and still counts as
+-- unmeasured a day later, is measured again: its end, by its own clock, may have been ahead of Argus' clock.
 INSERT INTO deleter.measurements AS m (batch_id, output_dir, ended_at, look_at)
 SELECT b, o, e, clock_timestamp()
 FROM unnest(%(batch_ids)s::text[], %(output_dirs)s::text[], %(ended_ats)s::timestamptz[]) AS n(b, o, e)
 ON CONFLICT (batch_id) DO UPDATE SET output_dir = excluded.output_dir, ended_at = excluded.ended_at,
     look_at = excluded.look_at, failures = 0, problem = NULL, is_done = false
 WHERE (m.ended_at, m.output_dir) IS DISTINCT FROM (excluded.ended_at, excluded.output_dir)
+    OR (m.is_done AND m.look_at < clock_timestamp() - interval '1 day')
 
 -- name: measurements_due
 SELECT batch_id FROM deleter.measurements
 WHERE NOT is_done AND look_at <= clock_timestamp() ORDER BY look_at LIMIT %(limit)s
 
 -- name: measured
-UPDATE deleter.measurements SET is_done = true, failures = 0, problem = NULL WHERE batch_id = %(batch_id)s
+-- look_at: when it was.
+UPDATE deleter.measurements SET is_done = true, look_at = clock_timestamp(), failures = 0, problem = NULL
+WHERE batch_id = %(batch_id)s
 
 -- name: not_measured
 UPDATE deleter.measurements SET failures = failures + 1, problem = %(problem)s,
