@@ -25,8 +25,8 @@ from argus_deleter.pages import After, Entry, Page, read_page
 T = TypeVar("T")
 KEYS_PER_CALL = 1_000
 """DeleteObjects takes no more."""
-TRIES = 8
-"""Of one call. Between them 0.2 s, and each time twice that."""
+TRIES, FIRST_PAUSE_S = 8, 0.2
+"""Of one call. Each pause between them is twice the one before."""
 TOO_FAST = {
     "SlowDown", "503", "429", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
     "TooManyRequests", "BandwidthLimitExceeded",
@@ -51,6 +51,11 @@ class Refusal(NamedTuple):
     entry: Entry
     code: str
     message: str
+
+    @property
+    def passes(self) -> bool:
+        """Another try may succeed."""
+        return self.code in PASSING
 
 
 class Upload(NamedTuple):
@@ -154,25 +159,19 @@ class ObjectStore:
         return page
 
     def delete(self, bucket: str, entries: Sequence[Entry]) -> list[Refusal]:
-        """At most 1,000 entries are gone, but for those in the answer. What it wants to be asked again about is asked again.
+        """At most 1,000 entries are gone, but for those in the answer. Tried once: whoever tries again looks again first, because
+        somebody may have written there meanwhile.
 
         Errors: `StoreAway`, where it is not known which of them are gone; `Stopping`.
         """
-        waiting, refused, pause = list(entries), list[Refusal](), 0.2
-        for further in range(TRIES):
-            errors = self._delete_once(bucket, waiting)
-            again = [one for one in errors if one.code in PASSING]
-            refused += [one for one in errors if one.code not in PASSING]
-            if not again:
-                return refused
-            if any(one.code in TOO_FAST for one in again):
-                self._pace.slow_down()
-            waiting = [one.entry for one in again]
-            if further == TRIES - 1:
-                return refused + again
-            self._sleep(pause)
-            pause *= 2
-        return refused
+        errors = self._delete_once(bucket, entries)
+        if any(one.code in TOO_FAST for one in errors):
+            self._pace.slow_down()
+        return errors
+
+    def pause(self, further: int) -> None:
+        """Before the try with this number, from 1 on. Errors: `Stopping`."""
+        self._sleep(FIRST_PAUSE_S * 2 ** (further - 1))
 
     def _delete_once(self, bucket: str, entries: Sequence[Entry]) -> list[Refusal]:
         # XML has no way to write these: each goes by itself, where the key stands in the address.
@@ -184,7 +183,7 @@ class ObjectStore:
         wanted = {"Objects": [self._named(entry) for entry in plain], "Quiet": True}
         try:
             answer = self._tried(
-                "delete_objects", lambda: self._client.delete_objects(Bucket=bucket, Delete=wanted, **self._owner)
+                "delete_objects", lambda: self._client.delete_objects(Bucket=bucket, Delete=wanted, **self._owner), 1
             )
         except StoreRefuses as error:
             return errors + [Refusal(entry, error.code, str(error)) for entry in plain]
@@ -203,7 +202,7 @@ class ObjectStore:
         if "ETag" in named:
             named["IfMatch"] = named.pop("ETag")
         try:
-            self._tried("delete_object", lambda: self._client.delete_object(Bucket=bucket, **named, **self._owner))
+            self._tried("delete_object", lambda: self._client.delete_object(Bucket=bucket, **named, **self._owner), 1)
         except StoreRefuses as error:
             return [Refusal(entry, error.code, str(error))]
         return []
@@ -247,7 +246,7 @@ class ObjectStore:
         return True
 
     def _tried(self, operation: str, call: Callable[[], T], tries: int = TRIES) -> T:
-        pause, problem = 0.2, ""
+        problem = ""
         for further in range(tries):
             if self.stopping.is_set():
                 raise Stopping
@@ -275,8 +274,7 @@ class ObjectStore:
                 self._pace.went_well()
                 return answer
             if further < tries - 1:
-                self._sleep(pause)
-                pause *= 2
+                self.pause(further + 1)
         raise StoreAway(problem[:500])
 
     def _sleep(self, seconds: float) -> None:
