@@ -15,7 +15,7 @@ from argus_contracts.locations import Location
 from argus_contracts.queries.outputs import Outputs, OutputsThere
 from argus_deleter.decisions import Decisions
 from argus_deleter.eligible import No, deletable, quiet_in_s, shared
-from argus_deleter.errors import NotNow, Overtaken, Stopping, StoreRefuses
+from argus_deleter.errors import NotNow, Overtaken, Stopping, StoreMisbehaves, StoreRefuses
 from argus_deleter.facts import capped
 from argus_deleter.listing import Lister
 from argus_deleter.manifest import ManifestHash, packed, parts_of, ranges_as_json
@@ -200,7 +200,10 @@ class Deleting:
                 for upload in self._store.uploads(location)
                 if upload.initiated_at is not None and upload.initiated_at <= one.started_at
             ]
-        except StoreRefuses as error:  # who may not list them cannot drop them; the objects are gone all the same
+        except (
+            StoreRefuses,
+            StoreMisbehaves,
+        ) as error:  # who may not list them cannot drop them; the objects are gone all the same
             logger.warning("unfinished uploads below %s stay: %s", location, error)
             return 0
         return sum(self._lister.crew.map(lambda upload: self._store.abort(location.bucket, upload), old))

@@ -20,7 +20,7 @@ from botocore.parsers import ResponseParserError
 from argus_contracts.locations import Location
 from argus_deleter.errors import Stopping, StoreAway, StoreMisbehaves, StoreRefuses
 from argus_deleter.pace import Pace
-from argus_deleter.pages import After, Entry, Page, read_page
+from argus_deleter.pages import After, Entry, Page, decoded, read_page
 
 T = TypeVar("T")
 KEYS_PER_CALL = 1_000
@@ -217,7 +217,9 @@ class ObjectStore:
 
     def uploads(self, location: Location) -> Iterator[Upload]:
         """Unfinished multipart uploads below it; none where the store knows of none."""
-        asked: dict[str, Any] = {"Bucket": location.bucket, "Prefix": location.prefix, **self._owner}
+        asked: dict[str, Any] = {
+            "Bucket": location.bucket, "Prefix": location.prefix, "EncodingType": "url", **self._owner
+        }  # fmt: skip
         while True:
             try:
                 answer = self._tried("list_multipart_uploads", partial(self._client.list_multipart_uploads, **asked))
@@ -225,12 +227,16 @@ class ObjectStore:
                 if error.code in UNKNOWN_TO_IT or error.code == "NoSuchUpload":  # as rclone says that there is none
                     return
                 raise
+            is_url = answer.get("EncodingType") == "url"
             for said in answer.get("Uploads", ()):
-                if said["Key"].startswith(location.prefix):
-                    yield Upload(said["Key"], said["UploadId"], said.get("Initiated"))
+                if (key := decoded(said["Key"], is_url)).startswith(location.prefix):
+                    yield Upload(key, said["UploadId"], said.get("Initiated"))
             if not answer.get("IsTruncated"):
                 return
-            asked |= {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+            behind = decoded(answer.get("NextKeyMarker", ""), is_url), answer.get("NextUploadIdMarker", "")
+            if behind in (("", ""), (asked.get("KeyMarker"), asked.get("UploadIdMarker"))):
+                raise StoreMisbehaves(f"the uploads below {location} go on, and it does not say where")
+            asked |= {"KeyMarker": behind[0], "UploadIdMarker": behind[1]}
 
     def abort(self, bucket: str, upload: Upload) -> bool:
         """The upload is gone. False: the store refuses."""
