@@ -43,6 +43,7 @@ def test_look_alikes_have_nothing_in_common(parts: list[str], more: str) -> None
         "s3://", "s3:///run-1", "s3://outputs", "s3://outputs/", "s3://outputs//", "s3://outputs/a//b", "s3://outputs/./a",
         "s3://outputs/a/../b", "s3://outputs/..", "s3://outputs/a/..", "s3://outputs/..\\a", "s3://outputs/a\\b",
         "s3://outputs/ a", "s3://outputs/a ", "s3://outputs/a/ /b", "s3://outputs/a\n", "s3://outputs/a\0b", "s3://outputs/a\x85b",
+        "s3://outputs/" + "a" * 500 + "/" + "a" * 510,
         "s3://outputs/a\u202eb", "s3://outputs/\ufeffa", "s3://outputs/a\ud800", "s3://outputs/" + "a" * MAX_KEY_BYTES,
         "s3://elsewhere/run-1", "s3://outputs-2/run-1", "s3://shared/run-1", "s3://shared", "s3://shared/argus", "s3://shared/argus/",
         "s3://shared/argus-2/run-1", "s3://shared/other", "s3://outputs@elsewhere/run-1 ", "s3://.../a",

@@ -14,6 +14,8 @@ MAX_KEY_BYTES = 1024
 """Of an object's key in S3, as UTF-8."""
 MAX_BUCKET_BYTES = 255
 """The oldest buckets have such names; younger ones have 63 at most."""
+MAX_ADDRESS = 1024
+"""Characters of an address, as facts may name it (`quantities.Short`)."""
 _SCHEME = "s3://"
 
 
@@ -55,6 +57,8 @@ def output_location(text: str, roots: Iterable[Location]) -> Location:
     that somebody could read as another (`.`, `..`, empty, with a backslash, spaces at its ends or characters that do not show).
     """
     found = _parsed(text, may_be_a_bucket=False)
+    if len(str(found)) > MAX_ADDRESS:
+        raise StrangeLocation(f"an address has at most {MAX_ADDRESS} characters, and {text[:80]!r}… more")
     known = list(roots)
     if any(found.holds(one) for one in known):
         raise StrangeLocation(f"{text!r} is a root, or has one in it: it is nobody's own folder")
@@ -63,12 +67,17 @@ def output_location(text: str, roots: Iterable[Location]) -> Location:
     return found
 
 
-def folder(text: str) -> Location:
-    """The folder that `text` names, wherever it lies: to find out who else writes there, never to delete.
-
-    Errors: `StrangeLocation`, as in `output_location` but for the roots.
+def claimed(text: str) -> Location | None:
+    """What a run that names `text` may write to, letter by letter, also where it is a whole bucket or too strange to be deleted: to
+    find out who else may have something there, never to delete. None: no `s3://` address, or none that an object's can begin with.
     """
-    return _parsed(text, may_be_a_bucket=False)
+    bucket, _, prefix = text.removeprefix(_SCHEME).partition("/")
+    if not text.startswith(_SCHEME) or not bucket or "\0" in text:
+        return None
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    n_bytes = [len(part.encode(errors="surrogatepass")) for part in (bucket, prefix)]
+    return Location(bucket, prefix) if n_bytes[0] <= MAX_BUCKET_BYTES and n_bytes[1] <= MAX_KEY_BYTES else None
 
 
 def _parsed(text: str, *, may_be_a_bucket: bool) -> Location:

@@ -18,8 +18,16 @@ from nats.aio.msg import Msg
 from argus_contracts.commands import CancelOutputsDeletion, Decision, DeleteOutputs, MeasureOutputs, OwnedRun
 from argus_contracts.locations import Location, StrangeLocation, root
 from argus_contracts.queries.common import Envelope
+from argus_contracts.queries.dashboard import StorageRates
 from argus_contracts.queries.deletions import DeletionPreview, PreviewDeletion
-from argus_contracts.queries.outputs import Outputs, OutputsThere, Unmeasured
+from argus_contracts.queries.outputs import (
+    Outputs,
+    OutputsAnswer,
+    OutputsThere,
+    OutputsThereAnswer,
+    Unmeasured,
+    UnmeasuredList,
+)
 from argus_contracts.registry import parse_event
 from argus_contracts.subjects import (
     COMMANDS_STREAM,
@@ -37,6 +45,10 @@ from argus_testkit.s3_stores import canary, put_objects, s3_client
 
 LOG_SQL = Path(__file__).parents[2] / "ingest/src/argus_ingest/log"
 BUCKET = "outputs"
+RATES = StorageRates(min_usd=0.048, infrequent_usd=0.15, max_usd=0.276)
+ANSWERS: dict[str, Any] = {
+    "get_outputs": OutputsAnswer, "find_outputs": OutputsThereAnswer, "list_unmeasured": UnmeasuredList,
+}  # fmt: skip
 ENDS = {"outputs_deletion_finished", "outputs_deletion_failed", "outputs_deletion_cancelled"}
 
 
@@ -77,11 +89,12 @@ class QueryDouble:
         elif name == "find_outputs":
             items = list(self._there(question["location"]))
         else:
-            items = list(self.unmeasured[: question["limit"]])
+            places = [one.cursor for one in self.unmeasured]
+            start = places.index(question["behind"]) + 1 if question["behind"] in places else 0
+            items = self.unmeasured[start : start + question["limit"]]
         position = (question["after"] or 0) - self.behind
-        answer: dict[str, Any] = {"position": position, "items": [one.model_dump(mode="json") for one in items]}
-        if name == "get_outputs":
-            answer["rates"] = {"min_usd": 0.048, "infrequent_usd": 0.15, "max_usd": 0.276}
+        rates = {"rates": RATES} if name == "get_outputs" else {}
+        answer = ANSWERS[name](position=position, items=items, **rates).model_dump(mode="json")
         await message.respond(Envelope(answer=answer).model_dump_json().encode())
 
     def _there(self, location: str) -> Iterable[OutputsThere]:
@@ -242,7 +255,7 @@ async def around(
 async def _clients(server: NatsServer) -> AsyncIterator[tuple[Client, QueryDouble]]:
     async with nats_client(server) as admin, nats_client(server, "query") as query:
         double = QueryDouble()
-        for name in ("get_outputs", "find_outputs", "list_unmeasured"):
+        for name in ANSWERS:
             await query.subscribe(ask_subject(name), cb=double.answer)
         await settled(query)
         yield admin, double

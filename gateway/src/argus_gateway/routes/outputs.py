@@ -155,14 +155,20 @@ def _owned(runs: Sequence[Outputs]) -> list[OwnedRun]:
 
 
 def _result(body: RunsNamed, mine: Sequence[Outputs], decision: Decision) -> DeletionResult:
-    """In the order of the request. While the decision is not known, what was handed on counts as taken."""
-    begins = decision.outcome == "queued" and isinstance(body, DeletionRequest)
+    """In the order of the request. While the decision is not known, what was handed on counts as taken; what a decision does not
+    name does not, as where the client's `command_id` was another request's."""
+    queued = decision.outcome == "queued"
+    begins = queued and isinstance(body, DeletionRequest)
+    undecided = (
+        None if queued else decision.reason or "nothing was decided about it: another request had this `command_id`"
+    )
     taken = {
         run.batch_id: RunDecision(
-            batch_id=run.batch_id, deletion_id=deletion_id_of(decision.command_id, run.batch_id) if begins else None
+            batch_id=run.batch_id, deletion_id=deletion_id_of(decision.command_id, run.batch_id) if begins else None,
+            skipped=None if queued else "unavailable", detail=undecided,
         )
         for run in mine
-    }
+    }  # fmt: skip
     taken.update({result.batch_id: result for result in decision.results})
     results = [taken.get(run, RunDecision(batch_id=run, skipped="not_found")) for run in body.wanted]
     n_skipped = sum(result.skipped is not None for result in results)

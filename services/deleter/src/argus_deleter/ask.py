@@ -49,8 +49,9 @@ class Query:
         answer = await self._ask("find_outputs", asked, OutputsThereAnswer, after)
         return [one for one in answer.items if one.batch_id != batch_id]
 
-    async def unmeasured(self, limit: int) -> UnmeasuredList:
-        return await self._ask("list_unmeasured", ListUnmeasured(viewer=EVERYTHING, limit=limit), UnmeasuredList, 0)
+    async def unmeasured(self, limit: int, behind: str | None) -> UnmeasuredList:
+        question = ListUnmeasured(viewer=EVERYTHING, limit=limit, behind=behind)
+        return await self._ask("list_unmeasured", question, UnmeasuredList, 0)
 
     async def _ask(self, name: str, question: BaseModel, answers: type[A], after: int) -> A:
         async with self._turns:

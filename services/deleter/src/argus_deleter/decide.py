@@ -151,9 +151,13 @@ def decide_run(
             return one.in_flight_already(), one
         return RunDecision(batch_id=run.batch_id, skipped=known.skipped, detail=known.detail), one
     where, found = known
-    one = one or OutputDeletion.open(run.batch_id, run.workspace, run.user)
-    if (no := one.why_not_again(found.last_seen_at)) is not None:
+    if one is not None and (no := one.why_not_again(found.last_seen_at)) is not None:
         return no, one
+    if found.last_seen_at > command.requested_at:
+        # The command has waited, and what it would delete now is not what was asked for.
+        detail = "the run has said something since this was asked for"
+        return RunDecision(batch_id=run.batch_id, skipped="not_terminal", detail=detail), one
+    one = one or OutputDeletion.open(run.batch_id, run.workspace, run.user)
     deletion_id = deletion_id_of(command.command_id, run.batch_id)
     decision = one.request(
         deletion_id, str(where), requested_by=command.requested_by, as_user=command.as_user, run_ended_at=found.ended_at,

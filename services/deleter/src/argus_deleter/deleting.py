@@ -15,7 +15,7 @@ from argus_contracts.locations import Location
 from argus_contracts.queries.outputs import Outputs, OutputsThere
 from argus_deleter.decisions import Decisions
 from argus_deleter.eligible import No, deletable, quiet_in_s, shared
-from argus_deleter.errors import NotNow, Overtaken, Stopping, StoreRefuses
+from argus_deleter.errors import NotNow, Overtaken, Stopping, StoreMisbehaves, StoreRefuses
 from argus_deleter.facts import capped
 from argus_deleter.listing import Lister
 from argus_deleter.manifest import ManifestHash, packed, parts_of, ranges_as_json
@@ -64,18 +64,20 @@ class Deleting:
         location = _location_of(one.location)
         reason = self._why_not(one)
         if reason is None and one.state == "requested":
-            reason = self._or_reason(lambda: self._plan(one, location))
+            reason = self._or_reason(lambda: self._plan(one, location)) or self._why_not(one)
         if reason is None and one.state == "planned":
             self._start(one)
         if one.state != "running":
             self._end(one, "failed", {"reason": reason, "objects_deleted": 0, "bytes_freed": 0})
             return
-        if reason is None:
+        is_ours = reason is None
+        if is_ours:
             reason = self._or_reason(lambda: self._delete(one, location))
-        self._conclude(one, location, reason)
+        self._conclude(one, location, reason, is_ours=is_ours)
 
     def _why_not(self, one: OutputDeletion) -> str | None:
-        """All that was checked when it was asked for, by what is known now. Errors: `NotNow` while the run is not quiet."""
+        """All that was checked when it was asked for, by what is known now. Asked at the beginning, and again behind the listing,
+        which may have taken long. Errors: `NotNow` while the run is not quiet."""
         head, now = self._decisions.head()
         found = self._neighbours.outputs(one.batch_id, head)
         where = deletable(OwnedRun(batch_id=one.batch_id, workspace=one.workspace, user=one.user), found, self._roots)
@@ -85,11 +87,10 @@ class Deleting:
             return f"checked again: the run says now that its outputs are at {where}"
         if (no := shared(self._neighbours.sharers(one.location, one.batch_id, head))) is not None:
             return f"checked again: {no.detail}"
-        if one.state == "running" or found is None:
-            return None
+        assert found is not None, "it was found where its outputs are"
         if found.ended_at != one.run_ended_at:
             return "checked again: the run has ended anew since the deletion was asked for"
-        if wait_s := quiet_in_s(found, self._quiet_s, now):
+        if one.state != "running" and (wait_s := quiet_in_s(found, self._quiet_s, now)):
             raise NotNow(f"the run has said something {self._quiet_s - wait_s:.0f} s ago", wait_s)
         return None
 
@@ -160,12 +161,13 @@ class Deleting:
                 future.cancel()
             wait(running)
 
-    def _conclude(self, one: OutputDeletion, location: Location, reason: str | None) -> None:
-        """What was begun is dropped, a second listing made, and the result said."""
+    def _conclude(self, one: OutputDeletion, location: Location, reason: str | None, *, is_ours: bool) -> None:
+        """Unfinished uploads are dropped, a second listing made, and the result said. is_ours: the folder may still be changed."""
         said: dict[str, Any] = {"uploads_aborted": 0}
         named: list[Entry] = []
         try:
-            said["uploads_aborted"] = self._abort_uploads(one, location)
+            if is_ours:
+                said["uploads_aborted"] = self._abort_uploads(one, location)
             remaining = self._remaining(location, named)
             said |= {"remaining_objects": remaining[0], "remaining_bytes": remaining[1]}
             said["verified_at"] = datetime.now(UTC).isoformat()
@@ -178,9 +180,7 @@ class Deleting:
         if said.get("remaining_objects") == 0:
             self._end(one, "deleted", said)
             return
-        errors = [
-            error for (some,) in self._decisions.rows("first_errors", deletion_id=one.deletion_id) for error in some
-        ]
+        errors = [error for (error,) in self._decisions.rows("first_errors", deletion_id=one.deletion_id)]
         known = {(error["key"], error.get("version_id", "")) for error in errors}
         new = [entry for entry in named if (entry.key, entry.version_id) not in known]
         errors += [error_of(entry, "Remains", "it was there after all deleting") for entry in new]
@@ -191,15 +191,19 @@ class Deleting:
         self._end(one, "partial" if n_deleted else "failed", said)
 
     def _abort_uploads(self, one: OutputDeletion, location: Location) -> int:
-        """Those that were begun before the first delete call; younger ones are somebody's who writes just now."""
+        """Those that were begun before the first delete call; younger ones are somebody's who writes just now, and so may be those
+        that do not say since when they are there."""
         assert one.started_at is not None
         try:
             old = [
                 upload
                 for upload in self._store.uploads(location)
-                if upload.initiated_at is None or upload.initiated_at <= one.started_at
+                if upload.initiated_at is not None and upload.initiated_at <= one.started_at
             ]
-        except StoreRefuses as error:  # who may not list them cannot drop them; the objects are gone all the same
+        except (
+            StoreRefuses,
+            StoreMisbehaves,
+        ) as error:  # who may not list them cannot drop them; the objects are gone all the same
             logger.warning("unfinished uploads below %s stay: %s", location, error)
             return 0
         return sum(self._lister.crew.map(lambda upload: self._store.abort(location.bucket, upload), old))

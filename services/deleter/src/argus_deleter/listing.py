@@ -96,16 +96,18 @@ def _cut(task: _Task, page: Page) -> tuple[list[Entry], list[_Task]]:
     if not task.folders and page.is_truncated and task.after is None:
         # More than a page in a folder: its folders one by one. What this page has comes again with them.
         return [], [_Task(task.prefix, folders=True)]
-    entries, folders, is_over = page.entries, page.folders, not page.is_truncated
+    entries, is_over = page.entries, not page.is_truncated
+    # Behind a folder some servers name it again: something in it is behind its name.
+    folders = [one for one in page.folders if task.after is None or one > task.after.key]
     if task.upto is not None:
         entries = [one for one in entries if one.key <= task.upto]
+        is_over = is_over or any(one > task.upto for one in folders) or len(entries) < len(page.entries)
         folders = [one for one in folders if one <= task.upto]
-        is_over = is_over or len(entries) < len(page.entries) or len(folders) < len(page.folders)
     inner = [_Task(folder, folders=False) for folder in folders]
     if is_over:
         return entries, inner
     rest = _rest(task, page)
-    splits = [] if page.folders or task.token else _splits(task.prefix, entries, task.upto)
+    splits = [] if page.folders or task.token or not entries else _splits(task.prefix, entries, task.upto)
     ends = [*splits, task.upto]
     ranges = [
         _Task(task.prefix, folders=True, after=After(key), upto=end) for key, end in zip(splits, ends[1:], strict=True)
@@ -117,8 +119,9 @@ def _rest(task: _Task, page: Page) -> _Task:
     """Goes on behind the page."""
     if page.after is not None:
         return replace(task, after=page.after)
-    last = After(max([*(one.key for one in page.entries[-1:]), *page.folders[-1:]]))
     since = task.since if task.token else task.after
+    names = [*(one.key for one in page.entries[-1:]), *page.folders[-1:]]
+    last = After(max(names)) if names else task.after  # a store may answer a page with nothing on it, and go on
     return replace(task, after=last, token=page.token, since=since)
 
 

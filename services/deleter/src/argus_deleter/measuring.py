@@ -19,6 +19,9 @@ from argus_deleter.output_deletion import OutputDeletion
 from argus_deleter.roots import Roots
 
 AT_ONCE = 100
+KNOWN_AT_ONCE, ANSWERS_AT_ONCE = 1_000, 5
+"""Of the runs that nobody has measured so many in one answer of `query`, and so many answers each time: those that can never be
+measured wait the longest, and must not hide the others."""
 QUIET_EVERY_S = 30.0
 """How often to ask where nothing has been projected, as far as is known."""
 AGAIN_S, REFUSED_AGAIN_S = 10.0, 3600.0
@@ -35,6 +38,8 @@ class Measuring:
         self._decisions, self._lister, self._query = decisions, lister, query
         self._roots, self._measures, self._every_s = roots, measures, every_s
         self._hint, self._asked = asyncio.Event(), asyncio.Event()
+        self._behind: str | None = None
+        """How far the runs that nobody has measured were looked at; None: begin anew."""
 
     def hint(self) -> None:
         """Something has been projected. Cheap."""
@@ -72,13 +77,18 @@ class Measuring:
             return
 
     async def _look(self) -> None:
-        """Runs that query knows as unmeasured wait for their turn, unless they were tried since that end."""
-        found = (await self._query.unmeasured(AT_ONCE)).items
-        if found:
-            await asyncio.to_thread(
-                self._decisions.write, "measure_unmeasured", batch_ids=[one.batch_id for one in found],
-                output_dirs=[one.output_dir for one in found], ended_ats=[one.ended_at for one in found],
-            )  # fmt: skip
+        """Runs that query knows as unmeasured wait for their turn, unless they were tried since that end. All of them, or where
+        they are very many, the next ones behind those that were looked at before."""
+        for _ in range(ANSWERS_AT_ONCE):
+            found = (await self._query.unmeasured(KNOWN_AT_ONCE, self._behind)).items
+            if found:
+                await asyncio.to_thread(
+                    self._decisions.write, "measure_unmeasured", batch_ids=[one.batch_id for one in found],
+                    output_dirs=[one.output_dir for one in found], ended_ats=[one.ended_at for one in found],
+                )  # fmt: skip
+            self._behind = found[-1].cursor if len(found) == KNOWN_AT_ONCE else None
+            if self._behind is None:
+                return
 
     async def _measure_some(self) -> bool:
         due = [row[0] for row in await asyncio.to_thread(self._decisions.rows, "measurements_due", limit=AT_ONCE)]

@@ -20,13 +20,13 @@ from botocore.parsers import ResponseParserError
 from argus_contracts.locations import Location
 from argus_deleter.errors import Stopping, StoreAway, StoreMisbehaves, StoreRefuses
 from argus_deleter.pace import Pace
-from argus_deleter.pages import After, Entry, Page, read_page
+from argus_deleter.pages import After, Entry, Page, decoded, read_page
 
 T = TypeVar("T")
 KEYS_PER_CALL = 1_000
 """DeleteObjects takes no more."""
-TRIES = 8
-"""Of one call. Between them 0.2 s, and each time twice that."""
+TRIES, FIRST_PAUSE_S = 8, 0.2
+"""Of one call. Each pause between them is twice the one before."""
 TOO_FAST = {
     "SlowDown", "503", "429", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
     "TooManyRequests", "BandwidthLimitExceeded",
@@ -51,6 +51,11 @@ class Refusal(NamedTuple):
     entry: Entry
     code: str
     message: str
+
+    @property
+    def passes(self) -> bool:
+        """Another try may succeed."""
+        return self.code in PASSING
 
 
 class Upload(NamedTuple):
@@ -148,29 +153,25 @@ class ObjectStore:
                 asked["StartAfter"] = after.key
             answer = self._tried("list_objects_v2", lambda: self._client.list_objects_v2(**asked))
         page: Page = answer["_page"]
+        if page.is_truncated and (page.after in (None, after) if versions else page.token in ("", token)):
+            raise StoreMisbehaves(f"a listing of {prefix!r} goes on, and does not say where")
         _check(page, prefix, after)
         return page
 
     def delete(self, bucket: str, entries: Sequence[Entry]) -> list[Refusal]:
-        """At most 1,000 entries are gone, but for those in the answer. What it wants to be asked again about is asked again.
+        """At most 1,000 entries are gone, but for those in the answer. Tried once: whoever tries again looks again first, because
+        somebody may have written there meanwhile.
 
         Errors: `StoreAway`, where it is not known which of them are gone; `Stopping`.
         """
-        waiting, refused, pause = list(entries), list[Refusal](), 0.2
-        for further in range(TRIES):
-            errors = self._delete_once(bucket, waiting)
-            again = [one for one in errors if one.code in PASSING]
-            refused += [one for one in errors if one.code not in PASSING]
-            if not again:
-                return refused
-            if any(one.code in TOO_FAST for one in again):
-                self._pace.slow_down()
-            waiting = [one.entry for one in again]
-            if further == TRIES - 1:
-                return refused + again
-            self._sleep(pause)
-            pause *= 2
-        return refused
+        errors = self._delete_once(bucket, entries)
+        if any(one.code in TOO_FAST for one in errors):
+            self._pace.slow_down()
+        return errors
+
+    def pause(self, further: int) -> None:
+        """Before the try with this number, from 1 on. Errors: `Stopping`."""
+        self._sleep(FIRST_PAUSE_S * 2 ** (further - 1))
 
     def _delete_once(self, bucket: str, entries: Sequence[Entry]) -> list[Refusal]:
         # XML has no way to write these: each goes by itself, where the key stands in the address.
@@ -182,7 +183,7 @@ class ObjectStore:
         wanted = {"Objects": [self._named(entry) for entry in plain], "Quiet": True}
         try:
             answer = self._tried(
-                "delete_objects", lambda: self._client.delete_objects(Bucket=bucket, Delete=wanted, **self._owner)
+                "delete_objects", lambda: self._client.delete_objects(Bucket=bucket, Delete=wanted, **self._owner), 1
             )
         except StoreRefuses as error:
             return errors + [Refusal(entry, error.code, str(error)) for entry in plain]
@@ -197,12 +198,11 @@ class ObjectStore:
         return errors
 
     def _delete_one(self, bucket: str, entry: Entry) -> list[Refusal]:
-        version = {"VersionId": entry.version_id} if entry.version_id else {}
+        named = self._named(entry)
+        if "ETag" in named:
+            named["IfMatch"] = named.pop("ETag")
         try:
-            self._tried(
-                "delete_object",
-                lambda: self._client.delete_object(Bucket=bucket, Key=entry.key, **version, **self._owner),
-            )
+            self._tried("delete_object", lambda: self._client.delete_object(Bucket=bucket, **named, **self._owner), 1)
         except StoreRefuses as error:
             return [Refusal(entry, error.code, str(error))]
         return []
@@ -217,7 +217,9 @@ class ObjectStore:
 
     def uploads(self, location: Location) -> Iterator[Upload]:
         """Unfinished multipart uploads below it; none where the store knows of none."""
-        asked: dict[str, Any] = {"Bucket": location.bucket, "Prefix": location.prefix, **self._owner}
+        asked: dict[str, Any] = {
+            "Bucket": location.bucket, "Prefix": location.prefix, "EncodingType": "url", **self._owner
+        }  # fmt: skip
         while True:
             try:
                 answer = self._tried("list_multipart_uploads", partial(self._client.list_multipart_uploads, **asked))
@@ -225,12 +227,16 @@ class ObjectStore:
                 if error.code in UNKNOWN_TO_IT or error.code == "NoSuchUpload":  # as rclone says that there is none
                     return
                 raise
+            is_url = answer.get("EncodingType") == "url"
             for said in answer.get("Uploads", ()):
-                if said["Key"].startswith(location.prefix):
-                    yield Upload(said["Key"], said["UploadId"], said.get("Initiated"))
+                if (key := decoded(said["Key"], is_url)).startswith(location.prefix):
+                    yield Upload(key, said["UploadId"], said.get("Initiated"))
             if not answer.get("IsTruncated"):
                 return
-            asked |= {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+            behind = decoded(answer.get("NextKeyMarker", ""), is_url), answer.get("NextUploadIdMarker", "")
+            if behind in (("", ""), (asked.get("KeyMarker"), asked.get("UploadIdMarker"))):
+                raise StoreMisbehaves(f"the uploads below {location} go on, and it does not say where")
+            asked |= {"KeyMarker": behind[0], "UploadIdMarker": behind[1]}
 
     def abort(self, bucket: str, upload: Upload) -> bool:
         """The upload is gone. False: the store refuses."""
@@ -246,7 +252,7 @@ class ObjectStore:
         return True
 
     def _tried(self, operation: str, call: Callable[[], T], tries: int = TRIES) -> T:
-        pause, problem = 0.2, ""
+        problem = ""
         for further in range(tries):
             if self.stopping.is_set():
                 raise Stopping
@@ -274,8 +280,7 @@ class ObjectStore:
                 self._pace.went_well()
                 return answer
             if further < tries - 1:
-                self._sleep(pause)
-                pause *= 2
+                self.pause(further + 1)
         raise StoreAway(problem[:500])
 
     def _sleep(self, seconds: float) -> None:

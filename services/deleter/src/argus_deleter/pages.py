@@ -35,7 +35,7 @@ class After(NamedTuple):
 
 class Page(NamedTuple):
     entries: list[Entry]
-    """In the order of their keys (UTF-8), versions the newest first."""
+    """In the order of their keys (UTF-8), versions the newest first. Some servers list all delete markers behind all versions."""
     folders: list[str]
     """Prefixes up to the next `/`, where the listing asked for them."""
     is_truncated: bool
@@ -75,14 +75,14 @@ def _by_patterns(body: bytes) -> Page | None:
         found = dict(_FIELD.findall(inner))
         if "Key" not in found:
             return None
-        key = _plain(_text(found["Key"]), is_url)
+        key = decoded(_text(found["Key"]), is_url)
         version_id = "" if kind == "Contents" else _text(found.get("VersionId", "")) or "null"
         if kind == "DeleteMarker":
             entries.append(Entry(key, version_id, 0, "", ""))
             continue
         etag, storage_class = _text(found.get("ETag", "")).strip('"'), found.get("StorageClass") or "STANDARD"
         entries.append(Entry(key, version_id, int(found.get("Size") or 0), etag, storage_class))
-    folders = [_plain(_text(one), is_url) for one in _FOLDER.findall(text)]
+    folders = [decoded(_text(one), is_url) for one in _FOLDER.findall(text)]
     if len(entries) != text.count("<Key>") or len(folders) != text.count("<CommonPrefixes"):
         return None
     return _page(entries, folders, top, is_url)
@@ -123,19 +123,20 @@ def by_parser(body: bytes) -> Page:
                 etag = (found.get(etag_tag) or "").strip('"')
                 storage_class = found.get(class_tag) or "STANDARD"
             version_id = "" if tag == contents else found.get(version_tag) or "null"
-            entries.append(Entry(_plain(key, is_url), version_id, size, etag, storage_class))
+            entries.append(Entry(decoded(key, is_url), version_id, size, etag, storage_class))
         elif tag == f"{space}CommonPrefixes":
-            folders += [_plain(one.text or "", is_url) for one in child if one.tag == f"{space}Prefix"]
+            folders += [decoded(one.text or "", is_url) for one in child if one.tag == f"{space}Prefix"]
     return _page(entries, folders, texts, is_url)
 
 
 def _page(entries: list[Entry], folders: list[str], top: dict[str, str], is_url: bool) -> Page:
     after = None
+    entries.sort(key=lambda one: one.key)
     if "NextKeyMarker" in top:
-        after = After(_plain(top["NextKeyMarker"], is_url), top.get("NextVersionIdMarker", ""))
+        after = After(decoded(top["NextKeyMarker"], is_url), top.get("NextVersionIdMarker", ""))
     return Page(entries, folders, top.get("IsTruncated") == "true", top.get("NextContinuationToken", ""), after)
 
 
-def _plain(text: str, is_url: bool) -> str:
+def decoded(text: str, is_url: bool) -> str:
     """As botocore decodes it: a server that says `url` has encoded keys so, and a space as `+`."""
     return unquote_plus(text) if is_url and ("%" in text or "+" in text) else text

@@ -15,10 +15,10 @@ import orjson
 
 from argus_contracts.locations import Location
 from argus_deleter.decisions import Decisions
-from argus_deleter.errors import Overtaken
+from argus_deleter.errors import Overtaken, StoreAway
 from argus_deleter.listing import Range
 from argus_deleter.manifest import entries_of, ranges_of
-from argus_deleter.object_store import ObjectStore, Refusal
+from argus_deleter.object_store import TRIES, ObjectStore, Refusal
 from argus_deleter.pages import Entry
 
 Name = tuple[str, str]
@@ -106,22 +106,50 @@ class Parts:
     def delete(self, number: int) -> Result | None:
         """The part has its result. None: it had one already."""
         asked = {"deletion_id": self._deletion_id, "number": number}
-        stored, ranges, first_look, done_at, sha256 = self._decisions.rows("part", **asked)[0]
+        rows = self._decisions.rows("part", **asked)
+        if not rows:
+            raise Overtaken("somebody else has ended this deletion")
+        stored, ranges, first_look, done_at, sha256 = rows[0]
         if done_at is not None:
             return None
         entries = entries_of(stored, sha256)
-        now = self._look(entries, ranges_of(ranges))
+        where = ranges_of(ranges)
+        now = self._look(entries, where)
         if first_look is not None:
             first = Look.of(first_look)
         elif self._begin(asked, now):
             first = now
         else:
             raise Overtaken(f"somebody else deletes part {number}")
-        todo = decide(len(entries), first, now)
-        refusals = self._store.delete(self._location.bucket, [entries[i] for i in todo.delete]) if todo.delete else []
-        result = result_of(entries, todo, refusals)
+        result = result_of(entries, *self._delete(entries, where, first, now))
         self._finish(asked, result)
         return result
+
+    def _delete(self, entries: list[Entry], where: list[Range], first: Look, now: Look) -> tuple[ToDo, list[Refusal]]:
+        """Those that are as they were are gone, but for what the store refuses. Each further try, which may come minutes later, has a
+        look of its own."""
+        todo, refused = decide(len(entries), first, now), list[Refusal]()
+        places = {(entry.key, entry.version_id): i for i, entry in enumerate(entries)}
+        waiting = set(todo.delete)
+        for further in range(TRIES):
+            is_last = further == TRIES - 1
+            if further:
+                self._store.pause(further)
+                todo = decide(len(entries), first, self._look(entries, where))
+                waiting &= set(todo.delete)
+            if not waiting:
+                break
+            try:
+                errors = self._store.delete(self._location.bucket, [entries[i] for i in sorted(waiting)])
+            except StoreAway:
+                if is_last:
+                    raise
+                continue
+            refused += [one for one in errors if is_last or not one.passes]
+            waiting = {places[one.entry.key, one.entry.version_id] for one in errors if one.passes}
+            if not waiting:
+                break
+        return todo, refused
 
     def _begin(self, asked: dict[str, Any], look: Look) -> bool:
         """From now on entries of the part may be gone by us."""

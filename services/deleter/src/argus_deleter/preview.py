@@ -58,8 +58,13 @@ class Preview:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"])) or "question"
             return _problem("bad_question", f"{where}: {first['msg']}"[:500])
+        came = time.monotonic()
         try:
             async with self._turns:
+                if time.monotonic() - came > self._within_s:
+                    return _problem(
+                        "unavailable", "too many previews are being made"
+                    )  # nobody waits for this one any more
                 return Envelope(answer=await self._preview(question))
         except Unavailable as error:
             return _problem("unavailable", str(error)[:500])

@@ -182,6 +182,52 @@ async def test_what_is_written_meanwhile_stays(around: Any, s3_server: S3Server)
         assert (end["remaining_objects"], end["remaining_bytes"]) == (2, 10)
 
 
+async def test_what_is_written_before_a_further_try_stays(around: Any, s3_server: S3Server) -> None:
+    """The store asks for patience, somebody writes, and the further try comes."""
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put(*(f"lab/run-1/o{i}" for i in range(3)))
+        rig.start(ARGUS_MEASURE_EVERY_S="3600")
+        s3, slow = s3_client(s3_server.settings.env()), {"lab/run-1/o1", "lab/run-1/o2"}
+
+        def refuse(key: str) -> str | None:
+            if key not in slow:
+                return None
+            slow.discard(key)
+            if key.endswith("o1"):
+                s3.put_object(Bucket="outputs", Key=key, Body=b"another")
+            return "SlowDown"
+
+        proxy.refuse = refuse
+        decision = await rig.delete(run)
+        end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+        assert (end["outcome"], end["objects_deleted"], end["bytes_freed"]) == ("partial", 2, 20), end
+        assert [(error["key"], error["code"]) for error in end["errors"]] == [("lab/run-1/o1", "Changed")]
+        assert rig.keys("lab/run-1/") == {"lab/run-1/o1"}
+
+
+async def test_a_run_that_begins_anew_while_it_is_listed_keeps_everything(around: Any, s3_server: S3Server) -> None:
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put(*(f"lab/run-1/o{i}" for i in range(5)))
+        rest = rig.canary()
+        rig.start(ARGUS_MEASURE_EVERY_S="3600")
+
+        def resume(call: Call) -> None:
+            if "lab/run-1/" in call.query.get("prefix", ()):
+                rig.query.change("run-1", status="running")
+
+        proxy.before = resume
+        decision = await rig.delete(run)
+        end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+        assert (end["outcome"], end["reason"]) == ("failed", "checked again: not_terminal")
+        assert await rig.kinds("run-1") == ["requested", "planned", "failed"]
+        assert proxy.deletes == []
+        assert rig.canary() == rest
+
+
 async def test_every_call_names_the_owner_and_etags_do_no_harm(around: Any, s3_server: S3Server) -> None:
     with FaultyS3(s3_server.settings.env()) as proxy:
         rig = await around(proxy.env())

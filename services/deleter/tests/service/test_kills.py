@@ -51,6 +51,32 @@ async def test_a_kill_anywhere(rig: Any, tmp_path: Path, point: str, when: str, 
     assert await rig.command("delete", command) == decision
 
 
+@pytest.mark.parametrize("change", [{"ended_at": datetime.now(UTC)}, {"status": "running"}, {"user": "eve"}])
+async def test_a_run_that_is_another_when_the_deleter_comes_back_keeps_the_rest(
+    rig: Any, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """What was not deleted yet stays, and so does an upload of whoever writes there now."""
+    failpoints = Failpoints(tmp_path / "failpoints", list(POINTS.values()))
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a", "lab/run-1/b")
+    upload = rig.s3.create_multipart_upload(Bucket="outputs", Key="lab/run-1/half")
+    rest = rig.canary()
+    first = rig.start(**failpoints.environment)
+    failpoints.arm(POINTS["begin"], "after", 1)
+    decision = await rig.delete(run)
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    rig.query.change("run-1", **change)
+    rig.start()
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (end["outcome"], end["objects_deleted"], end["uploads_aborted"], end["remaining_objects"]) == (
+        "failed", 0, 0, 2,
+    ), end  # fmt: skip
+    assert end["reason"].startswith("checked again")
+    assert rig.canary() == rest
+    rig.s3.list_parts(Bucket="outputs", Key="lab/run-1/half", UploadId=upload["UploadId"])
+
+
 async def test_a_kill_between_a_decision_and_its_answer(rig: Any, tmp_path: Path) -> None:
     failpoints = Failpoints(tmp_path / "failpoints", [POINTS["command"]])
     run = rig.query.add("run-1", "s3://outputs/lab/run-1")

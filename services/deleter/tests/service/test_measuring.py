@@ -61,6 +61,31 @@ async def test_once_for_each_end_and_whenever_somebody_asks(around: Any, s3_serv
         assert "outside of the roots" in str(problem)
 
 
+async def test_runs_that_can_never_be_measured_do_not_hide_others(rig: Any) -> None:
+    for number in range(1_001):
+        wanting(rig, f"strange-{number}", f"s3://secrets/{number}")
+    wanting(rig, "run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a")
+    rig.start()
+    assert (await eventually_async(lambda: measured(rig, "run-1")))[0]["bytes"] == 10
+
+
+async def test_what_still_counts_as_unmeasured_a_day_later_is_measured_again(rig: Any) -> None:
+    """As where a run's own clock was ahead when it ended."""
+    wanting(rig, "run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a")
+    rig.start()
+    await eventually_async(lambda: _has(rig, "run-1", 1))
+    with rig.database.connect("deleter") as connection:
+        connection.execute("UPDATE deleter.measurements SET look_at = look_at - interval '25 hours'")
+
+    async def is_measured_again() -> bool:
+        await rig.nats.publish("argus.live.x", b"{}")
+        return await _has(rig, "run-1", 2)
+
+    await eventually_async(is_measured_again)
+
+
 async def _has(rig: Any, batch_id: str, n: int) -> bool:
     return len(await measured(rig, batch_id)) == n
 

@@ -33,7 +33,7 @@ async def test_all_versions_and_markers_go(versioned: Any) -> None:
         rig.put("lab/run-1/a", "lab/run-1/b", "lab/run-10/a", body=body)
     rig.s3.delete_object(Bucket="outputs", Key="lab/run-1/b")
     rig.s3.put_object(Bucket="outputs", Key="lab/run-1/cold", Body=b"4444", StorageClass="GLACIER_IR")
-    upload = rig.s3.create_multipart_upload(Bucket="outputs", Key="lab/run-1/half")
+    upload = rig.s3.create_multipart_upload(Bucket="outputs", Key="lab/run-1/half + %41")
     others = versions(rig, "lab/run-10/")
     rig.start()
     preview = await rig.preview(run)
@@ -45,7 +45,7 @@ async def test_all_versions_and_markers_go(versioned: Any) -> None:
     assert end["uploads_aborted"] == 1
     assert versions(rig) == others
     with pytest.raises(rig.s3.exceptions.ClientError):
-        rig.s3.list_parts(Bucket="outputs", Key="lab/run-1/half", UploadId=upload["UploadId"])
+        rig.s3.list_parts(Bucket="outputs", Key="lab/run-1/half + %41", UploadId=upload["UploadId"])
 
 
 async def test_locked_versions_stay_and_are_told_of(versioned: Any) -> None:

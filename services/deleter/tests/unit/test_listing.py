@@ -101,6 +101,32 @@ def test_calls_are_few(keys: list[str], most: int) -> None:
     assert shelf.n_calls <= most
 
 
+def test_a_page_with_nothing_on_it_goes_on() -> None:
+    """S3 may answer fewer keys than there are, and none, too."""
+
+    class Sparse(Shelf):
+        def page(self, bucket: str, prefix: str, *, token: str = "", **asked: Any) -> Page:
+            if not token.startswith("!"):
+                return Page([], [], True, "!" + token)
+            page = super().page(bucket, prefix, token=token[1:], **asked)
+            return page._replace(token=page.token)
+
+    keys = [f"r/{name}" for name in ("a", "b/c", "b/d", "e", "f/g/h", "i")]
+    assert sorted(entry.key for page in listed(Sparse(keys, 2)) for entry in page.entries) == keys
+
+
+def test_a_folder_that_is_named_again_is_listed_once() -> None:
+    """As by servers of versions that go on behind its name, and meet what is in it."""
+
+    class Repeating(Shelf):
+        def page(self, bucket: str, prefix: str, *, token: str = "", after: After | None = None, **asked: Any) -> Page:
+            page = super().page(bucket, prefix, after=after, **asked)
+            return page._replace(token="", after=After(page.token) if page.is_truncated else None)
+
+    keys = [f"r/{name}" for name in ("a/x", "a/y", "a/z", "b", "c/d", "e")]
+    assert sorted(entry.key for page in listed(Repeating(keys, 2)) for entry in page.entries) == keys
+
+
 def test_a_part_is_what_its_text_says() -> None:
     shelf = Shelf([f"r/c{i // 300}/o{i}" for i in range(2_000)] + ['r/"x\n\\ü'])
     parts = list(parts_of(listed(shelf)))

@@ -39,7 +39,10 @@ SELECT pg_try_advisory_lock(%(space)s, hashtext(%(deletion_id)s))
 SELECT state, count(*) FROM deleter.deletions GROUP BY state
 
 -- name: forget_parts
-DELETE FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s
+-- Of one that is not planned yet, whoever else may have planned it meanwhile.
+DELETE FROM deleter.manifest_parts
+WHERE deletion_id = %(deletion_id)s
+    AND EXISTS (SELECT FROM deleter.deletions d WHERE d.deletion_id = %(deletion_id)s AND d.state = 'requested')
 
 -- name: put_part
 INSERT INTO deleter.manifest_parts (deletion_id, number, n_entries, bytes, sha256, entries, ranges)
@@ -53,8 +56,9 @@ WHERE deletion_id = %(deletion_id)s AND number > %(above)s ORDER BY number LIMIT
 SELECT number FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s AND done_at IS NULL ORDER BY number
 
 -- name: part
-SELECT entries, ranges, first_look, done_at, sha256 FROM deleter.manifest_parts
-WHERE deletion_id = %(deletion_id)s AND number = %(number)s
+-- None where the deletion has ended: somebody else may have ended it, and nothing is deleted for it any more.
+SELECT entries, ranges, first_look, done_at, sha256 FROM deleter.manifest_parts JOIN deleter.deletions USING (deletion_id)
+WHERE deletion_id = %(deletion_id)s AND number = %(number)s AND state = 'running'
 
 -- name: begin_part
 UPDATE deleter.manifest_parts SET first_look = %(first_look)s
@@ -71,8 +75,11 @@ SELECT coalesce(sum(n_deleted), 0)::bigint, coalesce(sum(bytes_freed), 0)::bigin
 FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s
 
 -- name: first_errors
-SELECT errors FROM deleter.manifest_parts
-WHERE deletion_id = %(deletion_id)s AND jsonb_array_length(errors) > 0 ORDER BY number LIMIT 100
+SELECT e.error
+FROM (SELECT number, errors FROM deleter.manifest_parts
+      WHERE deletion_id = %(deletion_id)s AND jsonb_array_length(errors) > 0 ORDER BY number LIMIT 100) AS p
+CROSS JOIN LATERAL jsonb_array_elements(p.errors) WITH ORDINALITY AS e(error, place)
+ORDER BY p.number, e.place LIMIT 100
 
 -- name: command
 SELECT decision FROM deleter.commands WHERE command_id = %(command_id)s
@@ -91,20 +98,24 @@ INSERT INTO deleter.measurements (batch_id, look_at) VALUES (%(batch_id)s, clock
 ON CONFLICT (batch_id) DO UPDATE SET look_at = excluded.look_at, failures = 0, problem = NULL, is_done = false
 
 -- name: measure_unmeasured
--- What was tried since that end, or said and not yet read, waits for its own time.
+-- What was tried since that end, or said and not yet read, waits for its own time. What was measured, and still counts as
+-- unmeasured a day later, is measured again: its end, by its own clock, may have been ahead of Argus' clock.
 INSERT INTO deleter.measurements AS m (batch_id, output_dir, ended_at, look_at)
 SELECT b, o, e, clock_timestamp()
 FROM unnest(%(batch_ids)s::text[], %(output_dirs)s::text[], %(ended_ats)s::timestamptz[]) AS n(b, o, e)
 ON CONFLICT (batch_id) DO UPDATE SET output_dir = excluded.output_dir, ended_at = excluded.ended_at,
     look_at = excluded.look_at, failures = 0, problem = NULL, is_done = false
 WHERE (m.ended_at, m.output_dir) IS DISTINCT FROM (excluded.ended_at, excluded.output_dir)
+    OR (m.is_done AND m.look_at < clock_timestamp() - interval '1 day')
 
 -- name: measurements_due
 SELECT batch_id FROM deleter.measurements
 WHERE NOT is_done AND look_at <= clock_timestamp() ORDER BY look_at LIMIT %(limit)s
 
 -- name: measured
-UPDATE deleter.measurements SET is_done = true, failures = 0, problem = NULL WHERE batch_id = %(batch_id)s
+-- look_at: when it was.
+UPDATE deleter.measurements SET is_done = true, look_at = clock_timestamp(), failures = 0, problem = NULL
+WHERE batch_id = %(batch_id)s
 
 -- name: not_measured
 UPDATE deleter.measurements SET failures = failures + 1, problem = %(problem)s,

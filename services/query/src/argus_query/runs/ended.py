@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from argus_contracts.locations import StrangeLocation, folder
+from argus_contracts.locations import claimed
 from argus_contracts.queries.dashboard import SIZE_LIMITS
 from argus_query.facts import iso, short_name
 from argus_query.lifecycle import TERMINAL
@@ -93,7 +93,7 @@ class OutputsRow(NamedTuple):
     """A row of `run_outputs`."""
 
     output_folder: str | None
-    """`s3://bucket/folder/`; None where it is no such address, or nothing is left there."""
+    """`s3://bucket/folder/`, as `locations.claimed` reads it; None where it is no such address, or nothing is left there."""
     work_folder: str | None
     unmeasured_since: int | None
     """When the run ended, where nobody has listed its outputs since."""
@@ -115,10 +115,8 @@ def outputs_row(state: RunState) -> OutputsRow | None:
 
 
 def _folder(text: str | None) -> str | None:
-    try:
-        return str(folder(text)) if text else None
-    except StrangeLocation:
-        return None
+    where = claimed(text) if text else None
+    return None if where is None else str(where)
 
 
 def micros_of_usd(usd: float | None) -> int | None:

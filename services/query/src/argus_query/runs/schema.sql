@@ -117,7 +117,7 @@ CREATE TABLE dashboard_choices (
 
 CREATE INDEX dashboard_choices_of_any_label ON dashboard_choices (workspace, cluster, user_name) WHERE label = '';
 
--- Where runs have their files, of those that say so in the form s3://bucket/folder/; and who waits to be listed.
+-- Where runs have their files, of those that say so in the form s3://bucket/…, however strange; and who waits to be listed.
 CREATE TABLE run_outputs (
     batch_id         text COLLATE "C" PRIMARY KEY,
     workspace        text NOT NULL,
