@@ -26,6 +26,7 @@ GRACE_S = 12
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """One that gives a person some seconds to think again, and no more to a run that still speaks."""
     env = {"ARGUS_DELETION_GRACE_S": str(GRACE_S), "ARGUS_DELETION_QUIET_S": "0", "ARGUS_MEASURE_EVERY_S": "0.5"}
+    env["ARGUS_OUTPUT_ROOTS"] = f"s3://{OUTPUTS_BUCKET}/"
     with LocalStack(tmp_path_factory.mktemp("deleting") / "home", env) as whole:
         yield whole
 

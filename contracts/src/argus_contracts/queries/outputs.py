@@ -53,6 +53,9 @@ class FindOutputs(Asked):
     """
 
     location: str
+    workspace: str | None = None
+    user: str | None = None
+    """Both, or neither: only runs of this user in this workspace."""
 
 
 class OutputsThere(BaseModel):

@@ -123,11 +123,16 @@ class Stack:
         ]
 
     def _deleter_env(self) -> dict[str, str]:
-        """With S3 of somebody's own, address, keys and roots are what the operator has set."""
+        """With S3 of somebody's own, address, keys and roots are what the operator has set. Here each user of a workspace has a
+        folder: whoever names somebody else's can neither delete it nor keep its owner from doing so."""
         health = {"ARGUS_HEALTH_PORT": str(self.state.ports["deleter"])}
         if self.settings.s3_endpoint_url:
             return health
-        roots = {} if "ARGUS_OUTPUT_ROOTS" in os.environ else {"ARGUS_OUTPUT_ROOTS": f"s3://{OUTPUTS_BUCKET}/"}
+        roots = (
+            {}
+            if "ARGUS_OUTPUT_ROOTS" in os.environ
+            else {"ARGUS_OUTPUT_ROOTS": f"s3://{OUTPUTS_BUCKET}/{{workspace}}/{{user}}/"}
+        )
         return {**health, **self.s3.env(), **roots}
 
     def _gateway_env(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic import BaseModel, ValidationError
 
+from argus_contracts.commands import OwnedRun
 from argus_contracts.queries.common import Answer, Envelope, Viewer
 from argus_contracts.queries.outputs import (
     FindOutputs,
@@ -43,11 +44,12 @@ class Query:
         answer = await self._ask("get_outputs", asked, OutputsAnswer, after)
         return {one.batch_id: one for one in answer.items}
 
-    async def sharers(self, location: str, batch_id: str, after: int) -> list[OutputsThere]:
-        """The runs but `batch_id` whose output or work folder overlaps `location`."""
-        asked = FindOutputs(viewer=EVERYTHING, after=after, location=location)
+    async def sharers(self, location: str, run: OwnedRun, after: int, *, personal: bool) -> list[OutputsThere]:
+        """The runs but `run` whose output or work folder overlaps `location`. personal: only those of its own user count."""
+        owner = {"workspace": run.workspace, "user": run.user} if personal else {}
+        asked = FindOutputs(viewer=EVERYTHING, after=after, location=location, **owner)
         answer = await self._ask("find_outputs", asked, OutputsThereAnswer, after)
-        return [one for one in answer.items if one.batch_id != batch_id]
+        return [one for one in answer.items if one.batch_id != run.batch_id]
 
     async def unmeasured(self, limit: int, behind: str | None) -> UnmeasuredList:
         question = ListUnmeasured(viewer=EVERYTHING, limit=limit, behind=behind)

@@ -78,7 +78,8 @@ class Decider:
             where = deletable(run, outputs, self._roots)
             if isinstance(where, No) or outputs is None:
                 return where if isinstance(where, No) else No("not_found")
-            others = shared(await self._query.sharers(str(where), run.batch_id, head))
+            personal = self._roots.are_personal
+            others = shared(await self._query.sharers(str(where), run, head, personal=personal), where)
             return others or (where, outputs)
 
         return list(await asyncio.gather(*(one(run) for run in runs)))

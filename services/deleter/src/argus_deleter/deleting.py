@@ -34,7 +34,7 @@ class Neighbours(Protocol):
     """What a deletion asks `query`, blocking. Errors: `Unavailable`."""
 
     def outputs(self, batch_id: str, after: int) -> Outputs | None: ...
-    def sharers(self, location: str, batch_id: str, after: int) -> list[OutputsThere]: ...
+    def sharers(self, location: str, run: OwnedRun, after: int, *, personal: bool) -> list[OutputsThere]: ...
 
 
 class Deleting:
@@ -80,12 +80,14 @@ class Deleting:
         which may have taken long. Errors: `NotNow` while the run is not quiet."""
         head, now = self._decisions.head()
         found = self._neighbours.outputs(one.batch_id, head)
-        where = deletable(OwnedRun(batch_id=one.batch_id, workspace=one.workspace, user=one.user), found, self._roots)
+        run = OwnedRun(batch_id=one.batch_id, workspace=one.workspace, user=one.user)
+        where = deletable(run, found, self._roots)
         if isinstance(where, No):
             return f"checked again: {where.detail or where.skipped}"
         if str(where) != one.location:
             return f"checked again: the run says now that its outputs are at {where}"
-        if (no := shared(self._neighbours.sharers(one.location, one.batch_id, head))) is not None:
+        sharers = self._neighbours.sharers(one.location, run, head, personal=self._roots.are_personal)
+        if (no := shared(sharers, where)) is not None:
             return f"checked again: {no.detail}"
         assert found is not None, "it was found where its outputs are"
         if found.ended_at != one.run_ended_at:

@@ -30,7 +30,7 @@ def located(run: OwnedRun, found: Outputs | None, roots: Roots) -> Location | No
     if not found.output_dir:
         return No("no_output_dir")
     try:
-        return roots.locate(found.workspace, found.output_dir)
+        return roots.locate(found.workspace, found.user, found.output_dir)
     except StrangeLocation as error:
         return No("refused", str(error)[:2_000])
 
@@ -49,13 +49,17 @@ def deletable(run: OwnedRun, found: Outputs | None, roots: Roots) -> Location | 
     return where
 
 
-def shared(sharers: Sequence[OutputsThere]) -> No | None:
-    """Something there may be another run's: then nothing of it is ours to delete."""
+def shared(sharers: Sequence[OutputsThere], where: Location) -> No | None:
+    """Something there may be another run's: then nothing of it is ours to delete.
+
+    The answer names none of these runs: who asks may not be the one to see them.
+    """
     if not sharers:
         return None
-    first, more = sharers[0], f", and {len(sharers) - 1} more" if len(sharers) > 1 else ""
-    what = "work folder" if first.is_work_dir else "outputs"
-    return No("refused", f"the {what} of the run {first.batch_id} are there, too ({first.folder}){more}")
+    return No(
+        "refused",
+        f"other runs have outputs or a work folder there, too: `argus outputs info {where}` names those that you may see",
+    )
 
 
 def quiet_in_s(found: Outputs, quiet_s: float, now: datetime) -> float:

@@ -63,7 +63,7 @@ def entries_of(stored: bytes, sha256: bytes) -> list[Entry]:
 
 
 def ranges_as_json(ranges: list[Range]) -> str:
-    return orjson.dumps([[one.prefix, one.folders, one.after, one.upto] for one in ranges]).decode()
+    return orjson.dumps([[one.prefix, one.folders, one.after and list(one.after), one.upto] for one in ranges]).decode()
 
 
 def ranges_of(stored: list[Any]) -> list[Range]:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from argus_contracts.commands import OwnedRun
 from argus_contracts.queries.outputs import Outputs, OutputsThere
 from argus_deleter.ask import Query
 from argus_deleter.decisions import SQL, Decisions
@@ -34,8 +35,8 @@ class BlockingQuery:
     def outputs(self, batch_id: str, after: int) -> Outputs | None:
         return self._wait(self._query.outputs([batch_id], after)).get(batch_id)
 
-    def sharers(self, location: str, batch_id: str, after: int) -> list[OutputsThere]:
-        return self._wait(self._query.sharers(location, batch_id, after))
+    def sharers(self, location: str, run: OwnedRun, after: int, *, personal: bool) -> list[OutputsThere]:
+        return self._wait(self._query.sharers(location, run, after, personal=personal))
 
     def _wait(self, question: Coroutine[Any, Any, T]) -> T:
         asked: Future[T] = asyncio.run_coroutine_threadsafe(question, self._loop)

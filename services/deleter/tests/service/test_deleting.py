@@ -135,6 +135,18 @@ async def test_calls_for_many_objects_are_few(around: Any, s3_server: S3Server) 
         assert len(listings) <= 15, [call.query for call in listings]
 
 
+async def test_a_folder_of_many_pages_goes_and_nothing_else(around: Any, s3_server: S3Server) -> None:
+    rig = await around(s3_server.settings.env())
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put(*(f"lab/run-1/o{i:04d}" for i in range(2500)), "lab/run-10/o0001")
+    rest = rig.canary(without="lab/run-1/")
+    rig.start(ARGUS_MEASURE_EVERY_S="3600")
+    decision = await rig.delete(run)
+    ended = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (ended["outcome"], ended["objects_deleted"], ended["remaining_objects"]) == ("deleted", 2500, 0)
+    assert rig.canary(without="lab/run-1/") == rest
+
+
 async def test_a_store_that_is_away_for_a_while(around: Any, s3_server: S3Server) -> None:
     with FaultyS3(s3_server.settings.env()) as proxy:
         rig = await around(proxy.env())

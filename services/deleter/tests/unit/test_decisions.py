@@ -168,7 +168,7 @@ ROOTS = '{"*": ["s3://outputs/shared"], "lab": ["s3://outputs/lab/", "s3://labs"
     "text", ["s3://outputs/lab/run-1", "s3://labs/x/", "s3://outputs/shared/a", "s3://outputs/lab/%2e%2e%2fx"]
 )
 def test_places_within_the_roots(text: str) -> None:
-    assert str(parse_roots(ROOTS).locate("lab", text)) == text.rstrip("/") + "/"
+    assert str(parse_roots(ROOTS).locate("lab", "ada", text)) == text.rstrip("/") + "/"
 
 
 @pytest.mark.parametrize(
@@ -182,12 +182,49 @@ def test_places_within_the_roots(text: str) -> None:
 )  # fmt: skip
 def test_places_outside_of_them(text: str) -> None:
     with pytest.raises(StrangeLocation):
-        parse_roots(ROOTS).locate("lab", text)
+        parse_roots(ROOTS).locate("lab", "ada", text)
+
+
+PERSONAL = "s3://outputs/{workspace}/{user}/ s3://scratch/all/"
+
+
+def test_a_root_of_everybodys_own() -> None:
+    roots = parse_roots(PERSONAL)
+    assert str(roots.locate("lab", "ada", "s3://outputs/lab/ada/run-1")) == "s3://outputs/lab/ada/run-1/"
+    assert str(roots.locate("lab", "ada", "s3://scratch/all/x")) == "s3://scratch/all/x/"
+    for strange in (
+        "s3://outputs/lab/bob/run-1",
+        "s3://outputs/office/ada/run-1",
+        "s3://outputs/lab/ada",
+        "s3://outputs/lab",
+        "s3://outputs",
+    ):
+        with pytest.raises(StrangeLocation):
+            roots.locate("lab", "ada", strange)
+    for name in ("..", "a/b", ""):
+        with pytest.raises(StrangeLocation):
+            roots.locate("lab", name, f"s3://outputs/lab/{name}/run-1")
+    assert not roots.are_personal
+    assert parse_roots("s3://outputs/{workspace}/{user}").are_personal
+    assert not parse_roots("s3://outputs/{workspace}").are_personal
+    assert not parse_roots("").are_personal
+    for wrong in ("s3://{user}/x", "s3://outputs/{who}", "s3://outputs/a-{user}"):
+        with pytest.raises(ValueError):
+            parse_roots(wrong)
+
+
+def test_somebodys_own_root_within_one_of_everybodys() -> None:
+    roots = parse_roots("s3://outputs/ s3://outputs/own/{user}/")
+    assert str(roots.locate("lab", "ada", "s3://outputs/own/ada/x")) == "s3://outputs/own/ada/x/"
+    assert str(roots.locate("lab", "ada", "s3://outputs/other")) == "s3://outputs/other/"
+    for strange in ("s3://outputs/own/bob/x", "s3://outputs/own", "s3://outputs/own/ada", "s3://outputs/own/bob"):
+        with pytest.raises(StrangeLocation):
+            roots.locate("lab", "ada", strange)
 
 
 def test_no_roots_no_places() -> None:
     with pytest.raises(StrangeLocation):
-        parse_roots("").locate("lab", "s3://outputs/lab/a")
+        parse_roots("").locate("lab", "ada", "s3://outputs/lab/a")
     assert parse_roots("s3://a/b, s3://c/ s3://d").buckets == ["a", "c", "d"]
     for wrong in ("outputs", '{"lab": "s3://a"}', "{", '{"lab": [1]}', "s3://a/../b"):
         with pytest.raises(ValueError):

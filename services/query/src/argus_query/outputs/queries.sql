@@ -3,28 +3,33 @@ SELECT r.batch_id, r.workspace, r.user_name, r.status, coalesce(r.last_seen_at, 
   FROM runs r JOIN run_states s USING (batch_id)
  WHERE r.batch_id = ANY (%(batch_ids)s) AND (%(all)s OR r.workspace = ANY (%(workspaces)s));
 
+-- name: owned
+-- Stands in place of `owned` below.
+(%(user)s::text IS NULL OR (workspace = %(workspace)s
+ AND EXISTS (SELECT FROM runs o WHERE o.batch_id = run_outputs.batch_id AND o.user_name = %(user)s)))
+
 -- name: find_outputs
 -- Folders that hold the asked one, and those at or below it: each of the four is one or a few ranges of an index.
 SELECT f.batch_id, r.workspace, r.user_name, r.status, f.folder, f.is_work_dir, s.summary
   FROM (SELECT *
           FROM ((SELECT batch_id, output_folder AS folder, false AS is_work_dir
                    FROM run_outputs
-                  WHERE output_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  WHERE output_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY output_folder, batch_id LIMIT %(limit)s)
                 UNION ALL
                 (SELECT batch_id, output_folder, false
                    FROM run_outputs
-                  WHERE output_folder >= %(folder)s AND output_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  WHERE output_folder >= %(folder)s AND output_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY output_folder, batch_id LIMIT %(limit)s)
                 UNION ALL
                 (SELECT batch_id, work_folder, true
                    FROM run_outputs
-                  WHERE work_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  WHERE work_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY work_folder, batch_id LIMIT %(limit)s)
                 UNION ALL
                 (SELECT batch_id, work_folder, true
                    FROM run_outputs
-                  WHERE work_folder >= %(folder)s AND work_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s))
+                  WHERE work_folder >= %(folder)s AND work_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY work_folder, batch_id LIMIT %(limit)s)) AS overlapping
          ORDER BY folder, batch_id, is_work_dir
          LIMIT %(limit)s) AS f

@@ -28,6 +28,7 @@ from argus_query.visibility import BadQuestion, seen_by
 
 MOST_THERE = 100
 _SQL = load(__package__ or "", "queries.sql")
+_FIND = _SQL["find_outputs"].replace("/* owned */", _SQL["owned"])
 
 
 async def get_outputs(
@@ -74,10 +75,12 @@ async def find_outputs(connection: AsyncConnection[Any], question: FindOutputs, 
         # The first text behind all that begin with the folder, whose last character is `/`.
         "behind": f"{str(there)[:-1]}0",
         "limit": MOST_THERE,
+        "workspace": question.workspace,
+        "user": question.user,
         **seen_by(question.viewer),
     }
     cursor = connection.cursor(row_factory=dict_row)
-    await cursor.execute(_SQL["find_outputs"], wanted)
+    await cursor.execute(_FIND, wanted)
     return OutputsThereAnswer(
         position=position,
         items=[
