@@ -12,7 +12,7 @@ import orjson
 
 from argus.cli.door import Door
 from argus.cli.selection import AT_ONCE, runs_where, where_option
-from argus.cli.tables import byte_size, dollars, moment, plain, table
+from argus.cli.tables import byte_size, dollars, moment, plain, seconds, table
 from argus.reader import ReadError, run_path
 
 IN_FLIGHT = frozenset({"requested", "planned", "running"})
@@ -92,7 +92,7 @@ def delete(
         show_preview(previews, as_json=as_json and dry_run)
         if dry_run:
             return
-        _ask(sum(preview["n_runs"] for preview in previews), len(chosen))
+        _ask(sum(preview["n_runs"] for preview in previews), len(chosen), previews[0]["grace_s"])
     results: list[dict[str, Any]] = []
     for lot in lots:
         body = {"batch_ids": lot, "as_user": as_user, "confirm": _phrase(len(lot)), "command_id": str(uuid.uuid4())}
@@ -164,11 +164,12 @@ def show_receipt(receipt: dict[str, Any]) -> None:
             click.echo(f"{name:<9} {plain(value, 400)}")
 
 
-def _ask(n_runs: int, n_named: int) -> None:
+def _ask(n_runs: int, n_named: int, grace_s: float) -> None:
     if n_runs == 0:
         raise click.ClickException("none of them can be deleted")
     phrase = _phrase(n_named)
-    if click.prompt(f"This cannot be undone. Type `{phrase}` to go on", default="", show_default=False) != phrase:
+    undone = f"After {seconds(grace_s)} this cannot be undone" if grace_s else "This cannot be undone"
+    if click.prompt(f"{undone}. Type `{phrase}` to go on", default="", show_default=False) != phrase:
         raise click.ClickException("nothing was deleted")
 
 
@@ -207,7 +208,8 @@ def _say_results(results: Sequence[dict[str, Any]], ended: dict[str, dict[str, A
             what = (
                 f"{receipt['state']}: {receipt['objects_deleted']} objects, {byte_size(receipt['bytes_freed'])} freed"
             )
-            words = f"{what}{'; ' + receipt['reason'] if receipt['reason'] else ''}"
+            still = f" (deletion {receipt['deletion_id']})" if receipt["state"] in IN_FLIGHT else ""
+            words = f"{what}{'; ' + receipt['reason'] if receipt['reason'] else ''}{still}"
         elif result["skipped"] in (None, "in_flight"):
             due = f", can be cancelled until {moment(result['due_at'])}" if result["due_at"] else ""
             words = f"deletion {result['deletion_id'] or 'queued'}{due}"

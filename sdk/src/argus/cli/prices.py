@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import isfinite
 
 import click
 
@@ -51,6 +52,8 @@ def set_price(
     instance_type: str, capacity: str, usd_per_hour: float, since: datetime, *, workspace: str | None, as_json: bool
 ) -> None:
     """A machine costs so much from a moment on. For administrators of the workspace, with a key of full rights."""
+    if not isfinite(usd_per_hour):
+        raise click.BadParameter("it is a number of dollars", param_hint="--usd-per-hour")
     door = Door()
     body = {
         "workspace": workspace or door.get("/api/auth/me")["workspace"], "instance_type": instance_type,

@@ -104,7 +104,7 @@ def _fields(known: DeletionKnown, row: dict[str, Any], now: datetime) -> dict[st
         "bytes_freed": known.get("bytes_freed") or 0,
         "n_errors": len(known.get("errors") or []),
         "reason": known.get("reason"),
-        "may_cancel": state in ("requested", "planned") and due_at is not None and now < due_at,
+        "may_cancel": state in ("requested", "planned"),
     }
 
 
