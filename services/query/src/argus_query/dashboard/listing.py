@@ -105,7 +105,9 @@ async def _find(
     sort = _SORTS[question.sort]
     descending = sort.descending != begin.backward
     beyond = ("<" if descending else ">") + ("=" if begin.inclusive else "")
-    page = _SQL["page_of_found" if about.scope.wanted["text"] is not None and sort.key == "by_name" else "page"]
+    # The planner cannot know that a text or a label is rare, and would look for it in the order of names.
+    is_searched = about.scope.wanted["text"] is not None or about.scope.wanted["label"] is not None
+    page = _SQL["page_of_found" if is_searched and sort.key == "by_name" else "page"]
     statement = page.replace("/* filters */", about.filters).replace("/* key */", _SQL[sort.key])
     statement = statement.replace("/* type */", sort.type).replace("/* beyond */", beyond)
     statement = statement.replace("/* direction */", "DESC" if descending else "ASC")
