@@ -203,6 +203,11 @@ def _told_apart() -> Iterator[None]:
         raise Unavailable(f"the database: {said}") from error
 
 
+def storable(text: str) -> str:
+    """Without what a text of the database cannot hold."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
 def is_of_content(error: BaseException | None) -> bool:
     """The same statement with the same values would never do. All else may pass: who restarts, migrates or grants something
     ends it."""

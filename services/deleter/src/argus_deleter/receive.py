@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from argus_contracts.commands import Decision
 from argus_contracts.subjects import COMMANDS_STREAM, decided_subject
 from argus_deleter.decide import VERBS, Decider
-from argus_deleter.decisions import Decisions
+from argus_deleter.decisions import Decisions, storable
 from argus_deleter.errors import Unavailable
 from argus_deleter.measures import Measures
 from argus_deleter.settings import Settings
@@ -131,9 +131,9 @@ class Receiver:
         return task.result()
 
     async def _bury(self, message: Msg, reason: str) -> None:
-        reason = _storable(reason)[:2_000]
+        reason = storable(reason)[:2_000]
         logger.error("a command on %s is refused for good: %s", message.subject, reason)
-        values = {"subject": _storable(message.subject), "reason": reason, "raw": message.data}
+        values = {"subject": storable(message.subject), "reason": reason, "raw": message.data}
         await asyncio.to_thread(self._decisions.write, "bury_command", **values)
         if (command_id := _command_id(message.data)) is not None:
             await self._answer(message, Decision(command_id=command_id, outcome="refused", reason=reason))
@@ -158,11 +158,6 @@ class Receiver:
         self._measures.command(verb, "given back")
         with contextlib.suppress(NatsError, JetStreamError):
             await message.nak(delay=delay)
-
-
-def _storable(text: str) -> str:
-    """As a text of the database: without what it cannot hold."""
-    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _command_id(raw: bytes) -> UUID | None:
