@@ -12,7 +12,6 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import (
     DatetimeAsISO,
-    IntegrityError,
     JSONTranscoder,
     Mapper,
     PersistenceError,
@@ -25,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, tuple_row
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from argus_deleter.errors import Overtaken, Unavailable
+from argus_deleter.errors import NotStored, Overtaken, Unavailable
 from argus_deleter.output_deletion import OutputDeletion, aggregate_id
 from argus_deleter.sql import migrations, statements
 
@@ -56,7 +55,8 @@ class _Recorder(PostgresApplicationRecorder):
 
 
 class Decisions:
-    """Blocking; safe to use from several threads. Errors everywhere: `Unavailable`, where the database does not answer."""
+    """Blocking; safe to use from several threads. Errors everywhere: `Unavailable`, where the database does not answer; `NotStored`,
+    where it refuses what it was given."""
 
     def __init__(self, database_url: str, connections: int) -> None:
         # The library takes no address as a whole; what it does not know of one goes to its pool directly.
@@ -92,7 +92,7 @@ class Decisions:
                 if name not in done:
                     connection.execute(text)
                     connection.execute("INSERT INTO deleter.migrations (name) VALUES (%s)", (name,))
-            with _as_unavailable():  # the library's own table, while the others still wait for us
+            with _told_apart():  # the library's own table, while the others still wait for us
                 self._recorder = _Recorder(self._store, events_table_name=TABLE)
                 self._recorder.create_table()
 
@@ -102,7 +102,7 @@ class Decisions:
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
         """A connection whose rows are tuples; autocommit."""
-        with _as_unavailable():
+        with _told_apart():
             self._store.pool.open()
             with self._store.pool.connection() as lent:
                 before = lent.row_factory
@@ -114,7 +114,7 @@ class Decisions:
 
     def apart(self) -> Connection[Any]:
         """A new connection of nobody else's, autocommit: for a lock that lasts."""
-        with _as_unavailable():
+        with _told_apart():
             return psycopg.connect(self._url, autocommit=True, **_LIMITS)
 
     def rows(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -163,15 +163,15 @@ class Decisions:
                 rows.append((SQL["put_deletion"], _row_of(one)))
         assert self._recorder is not None
         try:
-            with _as_unavailable():
+            with _told_apart():
                 if events:
                     self._recorder.insert_events(events, also=[*rows, *also])
                 elif also:
                     with self.connection() as connection, connection.transaction():
                         for text, values in also:
                             connection.execute(text, values)
-        except (IntegrityError, psycopg.IntegrityError) as error:
-            raise Overtaken(" ".join(str(error).split())[:300]) from None
+        except _Taken as error:
+            raise Overtaken(str(error)) from None
         self.on_saved()
 
 
@@ -185,11 +185,34 @@ def _row_of(one: OutputDeletion) -> dict[str, Any]:
     }  # fmt: skip
 
 
+class _Taken(NotStored):
+    """There is such a row already."""
+
+
 @contextmanager
-def _as_unavailable() -> Iterator[None]:
+def _told_apart() -> Iterator[None]:
     try:
         yield
-    except (IntegrityError, psycopg.IntegrityError):
-        raise
     except (psycopg.Error, PersistenceError, PoolTimeout, TooManyRequests, OSError) as error:
-        raise Unavailable(f"the database: {' '.join(str(error).split())[:300] or type(error).__name__}") from error
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        cause = error if isinstance(error, psycopg.Error) else error.__cause__
+        if isinstance(cause, psycopg.errors.UniqueViolation):
+            raise _Taken(said) from error
+        if is_of_content(cause):
+            raise NotStored(f"the database refuses this: {said}") from error
+        raise Unavailable(f"the database: {said}") from error
+
+
+def storable(text: str) -> str:
+    """Without what a text of the database cannot hold."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def is_of_content(error: BaseException | None) -> bool:
+    """The same statement with the same values would never do. All else may pass: who restarts, migrates or grants something
+    ends it."""
+    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):
+        return True
+    if isinstance(error, psycopg.ProgrammingError):  # without a code: the driver cannot write the values
+        return error.sqlstate is None
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith("54")  # too large for the database

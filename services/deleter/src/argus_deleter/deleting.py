@@ -15,7 +15,7 @@ from argus_contracts.locations import Location
 from argus_contracts.queries.outputs import Outputs, OutputsThere
 from argus_deleter.decisions import Decisions
 from argus_deleter.eligible import No, deletable, quiet_in_s, shared
-from argus_deleter.errors import NotNow, Overtaken, Stopping, StoreMisbehaves, StoreRefuses
+from argus_deleter.errors import NotNow, Stopping, StoreMisbehaves, StoreRefuses
 from argus_deleter.facts import capped
 from argus_deleter.listing import Lister
 from argus_deleter.manifest import ManifestHash, packed, parts_of, ranges_as_json
@@ -74,6 +74,22 @@ class Deleting:
         if is_ours:
             reason = self._or_reason(lambda: self._delete(one, location))
         self._conclude(one, location, reason, is_ours=is_ours)
+
+    def give_up(self, batch_id: str, deletion_id: str, why: str) -> None:
+        """It ends without the store being asked anything. Errors: `Unavailable`, `Overtaken`."""
+        one = self._decisions.load([batch_id]).get(batch_id)
+        if one is None or one.deletion_id != deletion_id or not one.in_flight:
+            return
+        ((n_deleted, freed, *_),) = self._decisions.rows("sums_of_parts", deletion_id=deletion_id)
+        ((n_unknown,),) = self._decisions.rows("unknown_parts", deletion_id=deletion_id)
+        if n_unknown:
+            why += f"; what was deleted of {n_unknown} begun parts is not known, and not counted"
+        said = {"reason": why, "objects_deleted": n_deleted, "bytes_freed": freed}
+        self._end(one, "partial" if n_deleted or n_unknown else "failed", said)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._store.stopping.is_set()
 
     def _why_not(self, one: OutputDeletion) -> str | None:
         """All that was checked when it was asked for, by what is known now. Asked at the beginning, and again behind the listing,
@@ -228,7 +244,7 @@ def _location_of(text: str) -> Location:
     """As it was written down: nothing is checked or changed a second time."""
     bucket, _, prefix = text.removeprefix("s3://").partition("/")
     if not bucket or not prefix.endswith("/") or prefix == "/":
-        raise Overtaken(f"no location: {text!r}")
+        raise ValueError(f"no location: {text!r}")
     return Location(bucket, prefix)
 
 

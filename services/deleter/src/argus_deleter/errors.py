@@ -15,6 +15,10 @@ class StoreAway(Unavailable):
     """The object store does not answer, or asks for fewer calls, for longer than we try on the spot."""
 
 
+class NotStored(DeleterError):
+    """What the database refuses to keep as it is: another try would be refused, too."""
+
+
 class StoreRefuses(DeleterError):
     """The object store has refused a whole call: another try would be refused, too."""
 

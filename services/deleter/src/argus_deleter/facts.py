@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 import orjson
@@ -39,13 +39,33 @@ def documents(facts: Iterable[dict[str, Any]]) -> list[bytes]:
     some: list[bytes] = []
     size = 0
     for fact in facts:
-        raw = orjson.dumps(fact)
+        raw = encoded(fact)
         if some and (size + len(raw) > DOCUMENT_BYTES or len(some) == MAX_EVENTS_PER_MESSAGE):
             found.append(_document(some))
             some, size = [], 0
         some.append(raw)
         size += len(raw) + 1
     return [*found, _document(some)] if some else found
+
+
+def encoded(said: dict[str, Any]) -> bytes:
+    """As JSON. What JSON or the log cannot hold is replaced: one odd fact shall not keep all those behind it from being said."""
+    try:
+        return orjson.dumps(said)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_sound(said), default=str)
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_sound(str(name)): _sound(one) for name, one in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_sound(one) for one in cast("list[Any]", value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value
 
 
 def _document(events: list[bytes]) -> bytes:
@@ -57,7 +77,7 @@ def capped(errors: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     size = 0
     for one in errors:
-        size += len(orjson.dumps(one)) + 1
+        size += len(encoded(one)) + 1
         if len(found) == MAX_ERRORS or size > MAX_ERRORS_BYTES:
             break
         found.append(one)

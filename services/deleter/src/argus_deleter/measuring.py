@@ -63,11 +63,11 @@ class Measuring:
                 self._asked.clear()
                 while await self._measure_some():
                     pass
-            except Unavailable as error:
-                self._measures.trouble.inc()
-                logger.info("cannot measure just now: %s", error)
             except Stopping:
                 return
+            except DeleterError as error:
+                self._measures.trouble.inc()
+                logger.info("cannot measure just now: %s", error)
             await self._sleep(self._every_s)
 
     async def _sleep(self, seconds: float) -> None:

@@ -19,6 +19,8 @@ from argus_deleter.output_deletion import OutputDeletion
 AT_ONCE = 200
 POLL_S = 5.0
 PUBLISH_S = 5.0
+ODD_S = 30.0
+"""How long to wait after an error that is nobody else's."""
 logger = logging.getLogger(__name__)
 
 
@@ -48,6 +50,10 @@ class Outbox:
                 logger.warning("decisions wait to be said, again in %.1f s: %s", pause, error or type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
+                continue
+            except Exception:  # another process would stand before the same
+                logger.exception("decisions cannot be said, again in %.0f s", ODD_S)
+                await asyncio.sleep(ODD_S)
                 continue
             try:
                 await asyncio.wait_for(self._news.wait(), POLL_S)

@@ -51,6 +51,8 @@ _FOLDER = re.compile(r"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>\s*</CommonPre
 _TOP = re.compile(r"<(EncodingType|IsTruncated|NextContinuationToken|NextKeyMarker|NextVersionIdMarker)>([^<]*)</")
 _REFERENCE = re.compile(r"&(#x[0-9a-fA-F]{1,6}|#[0-9]{1,7}|amp|lt|gt|quot|apos);")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_NO_CHARACTER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+"""XML holds none of these, by reference neither. Keys with them come url-encoded, as we ask for."""
 _HEAD = re.compile(r"\s*(<\?xml[^>]*\?>)?\s*<(ListBucketResult|ListVersionsResult)( xmlns=[\"'][^\"'<>]*[\"'])?>")
 
 
@@ -61,6 +63,8 @@ def read_page(body: bytes) -> Page:
 
 def _by_patterns(body: bytes) -> Page | None:
     """None: it is not written as these patterns expect."""
+    if _NO_CHARACTER.search(body):
+        return None
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -95,7 +99,12 @@ def _text(written: str) -> str:
 def _meant(reference: re.Match[str]) -> str:
     name = reference[1]
     if name.startswith("#"):
-        return chr(int(name[2:], 16) if name[1] == "x" else int(name[1:]))
+        number = int(name[2:], 16) if name[1] == "x" else int(name[1:])
+        if not (
+            number in (9, 10, 13) or 32 <= number < 0xD800 or 0xDFFF < number < 0xFFFE or 0xFFFF < number < 0x110000
+        ):
+            raise ElementTree.ParseError(f"a reference to no character: {reference[0]}")
+        return chr(number)
     return _NAMED[name]
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from argus_contracts.commands import Decision
 from argus_contracts.subjects import COMMANDS_STREAM, decided_subject
 from argus_deleter.decide import VERBS, Decider
-from argus_deleter.decisions import Decisions
+from argus_deleter.decisions import Decisions, storable
 from argus_deleter.errors import Unavailable
 from argus_deleter.measures import Measures
 from argus_deleter.settings import Settings
@@ -28,11 +28,14 @@ from argus_deleter.stream import AT_ONCE, DURABLE, ensure_stream_and_consumer
 FETCH_S = 2.0
 """How long one request waits for a command. A broker that forgot it, at a restart, is asked anew so much later at most."""
 LONGEST_DELAY_S = 30.0
+TRIES = 5
+"""Of a command that fails though no neighbour is away. Those while one is are not counted."""
 logger = logging.getLogger(__name__)
 
 
 class Receiver:
-    """Passing trouble gives a command back, for ever; bad content is kept with its bytes, refused and acknowledged."""
+    """Passing trouble gives a command back, for ever; bad content, and what fails again and again for any other reason, is
+    kept with its bytes, refused and acknowledged."""
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class Receiver:
         self._jetstream = jetstream
         self._decider, self._decisions, self._measures, self._settings = decider, decisions, measures, settings
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._failures: dict[int, int] = {}
+        """Tries that failed for no passing reason, by the command's place in the stream."""
 
     async def run(self) -> None:
         """Without end."""
@@ -79,15 +84,29 @@ class Receiver:
         try:
             await self._decide(message, verb)
         except Unavailable as error:
-            tries = message.metadata.num_delivered
-            delay = min(LONGEST_DELAY_S, 0.5 * 2 ** min(tries, 10)) * random.uniform(0.7, 1.0)  # noqa: S311
-            logger.warning("a command to %s waits %.1f s: %s", verb, delay, error)
-            self._measures.command(verb, "given back")
-            await self._given_back(message, delay)
-        except Exception:
+            logger.warning("a command to %s waits: %s", verb, error)
+            await self._given_back(message, verb)
+        except Exception as error:
             logger.exception("a command to %s", verb)
-            self._measures.command(verb, "given back")
-            await self._given_back(message, LONGEST_DELAY_S)
+            await self._failed(message, verb, error)
+        else:
+            self._failures.pop(message.metadata.sequence.stream, None)
+
+    async def _failed(self, message: Msg, verb: str, error: Exception) -> None:
+        """Tried again a few times; a command that never can be decided takes no other's place for ever."""
+        place = message.metadata.sequence.stream
+        if len(self._failures) > 10_000:  # of those that somebody else has decided
+            self._failures.clear()
+        self._failures[place] = self._failures.get(place, 0) + 1
+        if self._failures[place] >= TRIES:
+            try:
+                await self._bury(message, f"it cannot be decided: {error!r}")
+                self._measures.command(verb, "buried")
+                del self._failures[place]
+                return
+            except Exception:
+                logger.exception("a command to %s cannot be kept", verb)
+        await self._given_back(message, verb)
 
     async def _decide(self, message: Msg, verb: str) -> None:
         try:
@@ -112,17 +131,18 @@ class Receiver:
         return task.result()
 
     async def _bury(self, message: Msg, reason: str) -> None:
-        logger.error("a command on %s cannot be read: %s", message.subject, reason)
-        values = {"subject": message.subject, "reason": reason[:2_000], "raw": message.data}
+        reason = storable(reason)[:2_000]
+        logger.error("a command on %s is refused for good: %s", message.subject, reason)
+        values = {"subject": storable(message.subject), "reason": reason, "raw": message.data}
         await asyncio.to_thread(self._decisions.write, "bury_command", **values)
         if (command_id := _command_id(message.data)) is not None:
-            await self._answer(message, Decision(command_id=command_id, outcome="refused", reason=reason[:2_000]))
+            await self._answer(message, Decision(command_id=command_id, outcome="refused", reason=reason))
         else:
             await self._acknowledged(message)
 
     async def _answer(self, message: Msg, decision: Decision) -> None:
         """Whoever listens just then hears it; whoever does not sends the command again, or follows the facts."""
-        with contextlib.suppress(NatsError):
+        with contextlib.suppress(NatsError, ValueError):
             await message._client.publish(
                 decided_subject(str(decision.command_id)), decision.model_dump_json().encode()
             )
@@ -132,7 +152,10 @@ class Receiver:
         with contextlib.suppress(NatsError, JetStreamError):  # delivered again then, and answered as before
             await message.ack()
 
-    async def _given_back(self, message: Msg, delay: float) -> None:
+    async def _given_back(self, message: Msg, verb: str) -> None:
+        tries = message.metadata.num_delivered
+        delay = min(LONGEST_DELAY_S, 0.5 * 2 ** min(tries, 10)) * random.uniform(0.7, 1.0)  # noqa: S311
+        self._measures.command(verb, "given back")
         with contextlib.suppress(NatsError, JetStreamError):
             await message.nak(delay=delay)
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from argus_contracts.commands import OwnedRun
 from argus_contracts.queries.outputs import Outputs, OutputsThere
 from argus_deleter.ask import Query
-from argus_deleter.decisions import SQL, Decisions
+from argus_deleter.decisions import SQL, Decisions, storable
 from argus_deleter.deleting import Deleting
-from argus_deleter.errors import DeleterError, NotNow, Overtaken, Stopping, Unavailable
+from argus_deleter.errors import DeleterError, NotNow, NotStored, Overtaken, Stopping, Unavailable
 from argus_deleter.measures import Measures
 
 T = TypeVar("T")
@@ -22,6 +22,9 @@ POLL_S = 5.0
 SOMEBODY_ELSES_S = 2.0
 """How long a deletion that another process works on is left alone."""
 LONGEST_WAIT_S = 300.0
+FAILURES, FIRST_FAILURE_S = 5, 2.0
+"""Tries in one state that failed though no neighbour was away, and how long to wait after the first of them; then four times as
+long. After the last one the deletion ends."""
 _LOCK_SPACE = 0x_A19_DE1
 logger = logging.getLogger(__name__)
 
@@ -137,11 +140,27 @@ class Worker:
             self._postpone(deletion_id, 0.2, str(why))
         except Stopping:
             raise
-        except DeleterError as why:
+        except Unavailable as why:
             self._wait_longer(deletion_id, str(why))
+        except DeleterError as why:
+            self._failed(deletion_id, batch_id, str(why))
         except Exception as error:
-            self._wait_longer(deletion_id, f"an error of ours: {error!r}"[:500])
-            raise
+            if self._deleting.is_stopping:  # threads and the loop end under it
+                raise Stopping from error
+            logger.exception("deletion %s", deletion_id)
+            self._failed(deletion_id, batch_id, f"an error of ours: {error!r}")
+
+    def _failed(self, deletion_id: str, batch_id: str, why: str) -> None:
+        """Tried again a few times, however often the process restarts meanwhile; then whoever asked may ask again."""
+        rows = self._decisions.rows("failed", deletion_id=deletion_id)
+        failures, why = rows[0][0] if rows else 0, storable(why)[:500]
+        if failures >= FAILURES:
+            try:
+                self._deleting.give_up(batch_id, deletion_id, f"given up after {failures} tries: {why}")
+                return
+            except (Overtaken, NotStored) as error:
+                why = f"{why}; and it cannot be ended: {error}"
+        self._postpone(deletion_id, min(LONGEST_WAIT_S, FIRST_FAILURE_S * 4 ** min(failures - 1, 20)), why)
 
     def _wait_longer(self, deletion_id: str, why: str) -> None:
         rows = self._decisions.rows("tries_of_deletion", deletion_id=deletion_id)
@@ -151,4 +170,4 @@ class Worker:
     def _postpone(self, deletion_id: str, seconds: float, why: str) -> None:
         self._measures.trouble.inc()
         logger.info("deletion %s goes on in %.1f s: %s", deletion_id, seconds, why)
-        self._decisions.write("postpone_deletion", deletion_id=deletion_id, seconds=seconds, why=why[:1000])
+        self._decisions.write("postpone_deletion", deletion_id=deletion_id, seconds=seconds, why=storable(why)[:1000])

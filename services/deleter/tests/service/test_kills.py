@@ -204,3 +204,24 @@ async def test_what_is_no_command_is_kept_and_refused(rig: Any) -> None:
         return (await state.stream_info("ARGUS_COMMANDS")).state.messages == 0
 
     await eventually_async(is_empty)
+
+
+async def test_a_damaged_manifest_ends_in_words_and_may_be_asked_for_again(rig: Any, tmp_path: Path) -> None:
+    failpoints = Failpoints(tmp_path / "failpoints", list(POINTS.values()))
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put(*(f"lab/run-1/c{i % N}/o{i:04d}" for i in range(N * 600)))
+    first = rig.start(ARGUS_S3_CALLS_AT_ONCE="1", **failpoints.environment)
+    failpoints.arm(POINTS["finish"], "after", 1)
+    decision = await rig.delete(run)
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    with rig.database.connect("deleter") as connection:
+        connection.execute("UPDATE deleter.manifest_parts SET sha256 = sha256('') WHERE done_at IS NULL")
+        connection.execute("UPDATE deleter.deletions SET failures = 4")
+    rig.start()
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert end["outcome"] == "partial"
+    assert "given up after 5 tries: an error of ours: ValueError('a part of the manifest" in end["reason"]
+    assert (end["objects"], end["objects_deleted"]) == (N * 600, N * 600 - len(rig.keys("lab/run-1/"))), end
+    again = await rig.delete(run)
+    assert (await rig.end_of(again.results[0].deletion_id, "run-1"))["outcome"] == "deleted"

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 from uuid import uuid4
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -243,6 +245,30 @@ def test_pages_are_read_as_botocore_reads_them() -> None:
     assert page == by_parser(body) == read_page(body.replace(b"<Name>", b"<!-- odd --><Name>"))
     assert page.entries == [Entry("a/b c+", "v1", 7, "e-1", "GLACIER_IR"), Entry("z", "null", 0, "", "")]
     assert (page.folders, page.is_truncated, page.after) == (["a/"], True, ("a/b c", "v9"))
+
+
+@pytest.mark.parametrize("odd", ["&#xD800;", "&#57343;", "&#1;", "&#xFFFE;", "&#x110000;", "\x01", "\uffff"])
+def test_a_key_that_xml_cannot_hold_is_no_listing(odd: str) -> None:
+    body = f"<ListBucketResult><Contents><Key>a{odd}</Key></Contents></ListBucketResult>".encode()
+    for read in (read_page, by_parser):
+        with pytest.raises(ElementTree.ParseError):
+            read(body)
+
+
+def test_a_fact_that_json_cannot_hold_is_said_all_the_same() -> None:
+    one = running()
+    error = {"key": "a\ud800b", "code": "AccessDenied", "size": 2**70, "where": (b"x",)}
+    assert len(capped([error])) == 1
+    one.end("failed", {"objects_deleted": 0, "bytes_freed": 0, "reason": "\udfff", "errors": [error]})
+    facts = [fact for event in one.pending_events if (fact := fact_of(event, "b1"))]
+    (document,) = documents(facts)
+    said = orjson.loads(document)["events"]
+    assert [fact["event_id"] for fact in said] == [fact["event_id"] for fact in facts]
+    assert said[-1]["data"]["errors"] == [
+        {"key": "a?b", "code": "AccessDenied", "size": str(2**70), "where": ["b'x'"]},
+    ]  # fmt: skip
+    for fact in said:
+        parse_event(fact)
 
 
 def test_entries_are_in_order_where_a_server_lists_all_markers_behind_all_versions() -> None:

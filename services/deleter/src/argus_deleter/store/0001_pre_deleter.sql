@@ -49,7 +49,7 @@ CREATE TABLE deleter.commands (
     decided_at timestamptz NOT NULL DEFAULT now()
 );
 
--- What could not be read as a command, as it came.
+-- What could not be read or decided as a command, as it came.
 CREATE TABLE deleter.bad_commands (
     fingerprint bytea PRIMARY KEY,
     subject text NOT NULL,

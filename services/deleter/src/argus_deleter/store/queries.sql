@@ -12,8 +12,8 @@ WHERE originator_id = ANY (%(ids)s) ORDER BY originator_id, originator_version
 -- name: put_deletion
 INSERT INTO deleter.deletions AS d (deletion_id, batch_id, workspace, user_name, state, look_at)
 VALUES (%(deletion_id)s, %(batch_id)s, %(workspace)s, %(user)s, %(state)s, %(look_at)s)
-ON CONFLICT (deletion_id) DO UPDATE SET state = excluded.state, changed_at = now(), tries = 0, waits_for = NULL,
-    look_at = CASE WHEN d.state = excluded.state THEN d.look_at ELSE excluded.look_at END
+ON CONFLICT (deletion_id) DO UPDATE SET state = excluded.state, changed_at = now(), tries = 0, failures = 0,
+    waits_for = NULL, look_at = CASE WHEN d.state = excluded.state THEN d.look_at ELSE excluded.look_at END
 
 -- name: next_deletions
 -- Those on their way, with the seconds until they are to be looked at.
@@ -27,6 +27,9 @@ WHERE deletion_id = %(deletion_id)s AND state IN ('requested', 'planned', 'runni
 
 -- name: tries_of_deletion
 SELECT tries FROM deleter.deletions WHERE deletion_id = %(deletion_id)s
+
+-- name: failed
+UPDATE deleter.deletions SET failures = failures + 1 WHERE deletion_id = %(deletion_id)s RETURNING failures
 
 -- name: deletion_by_id
 SELECT batch_id, workspace, user_name, state FROM deleter.deletions WHERE deletion_id = %(deletion_id)s
@@ -73,6 +76,11 @@ WHERE deletion_id = %(deletion_id)s AND number = %(number)s AND done_at IS NULL
 SELECT coalesce(sum(n_deleted), 0)::bigint, coalesce(sum(bytes_freed), 0)::bigint, coalesce(sum(n_changed), 0)::bigint,
     coalesce(sum(n_gone), 0)::bigint, coalesce(sum(n_refused), 0)::bigint
 FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s
+
+-- name: unknown_parts
+-- Those that were begun, and whose result is not known.
+SELECT count(*) FROM deleter.manifest_parts
+WHERE deletion_id = %(deletion_id)s AND first_look IS NOT NULL AND done_at IS NULL
 
 -- name: first_errors
 SELECT e.error
