@@ -55,8 +55,8 @@ class Deleting:
         self._decisions, self._lister, self._store, self._neighbours = decisions, lister, lister.store, neighbours
         self._roots, self._quiet_s, self._measures = roots, quiet_s, measures
 
-    def run(self, batch_id: str, deletion_id: str) -> None:
-        """It has ended, or somebody else has ended it.
+    def run(self, batch_id: str, deletion_id: str, hold: Callable[[], None] = lambda: None) -> None:
+        """It has ended, or somebody else has ended it. hold: raises where another process may have taken it up.
 
         Errors: `NotNow`, `Unavailable`, `Overtaken`: it stands where it stood, and is to be run again.
         """
@@ -77,7 +77,7 @@ class Deleting:
         is_ours = reason is None
         if is_ours:
             try:
-                reason = self._delete(one, location, checked)
+                reason = self._delete(one, location, checked, hold)
                 is_ours = reason is None
             except StoreRefuses as error:
                 reason = str(error)
@@ -158,7 +158,7 @@ class Deleting:
         one.start()
         self._decisions.save([one])
 
-    def _delete(self, one: OutputDeletion, location: Location, checked: float) -> str | None:
+    def _delete(self, one: OutputDeletion, location: Location, checked: float, hold: Callable[[], None]) -> str | None:
         """Every part of the manifest has its result. Else why the folder is to be left as it is now. checked: when it was last
         known that it need not be."""
         assert one.deletion_id is not None
@@ -178,6 +178,7 @@ class Deleting:
                         n_deleted, freed = n_deleted + result.n_deleted, freed + result.bytes_freed
                         self._measures.deleted(result.n_deleted, result.bytes_freed)
                 if time.monotonic() - told >= PROGRESS_EVERY_S and waiting:
+                    hold()
                     try:
                         if (reason := self._why_not(one)) is not None:
                             return reason

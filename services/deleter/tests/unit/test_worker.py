@@ -50,7 +50,7 @@ def tried(*errors: Exception) -> tuple[Row, Deletes]:
     """Each time by another process."""
     row, deletes = Row(), Deletes(*errors)
     for _ in errors:
-        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1")
+        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1", lambda: None)
     return row, deletes
 
 
@@ -76,5 +76,5 @@ def test_the_end_of_the_process_is_no_failure() -> None:
     row, deletes = Row(), Deletes(RuntimeError("cannot schedule new futures after shutdown"))
     deletes.is_stopping = True
     with pytest.raises(Stopping):
-        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1")
+        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1", lambda: None)
     assert (row.failures, row.waits) == (0, [])
