@@ -15,7 +15,7 @@ from argus_contracts.locations import Location
 from argus_contracts.queries.outputs import Outputs, OutputsThere
 from argus_deleter.decisions import Decisions
 from argus_deleter.eligible import No, deletable, quiet_in_s, shared
-from argus_deleter.errors import NotNow, Stopping, StoreMisbehaves, StoreRefuses
+from argus_deleter.errors import NotNow, Stopping, StoreMisbehaves, StoreRefuses, Unavailable
 from argus_deleter.facts import capped
 from argus_deleter.listing import Lister
 from argus_deleter.manifest import ManifestHash, packed, parts_of, ranges_as_json
@@ -26,6 +26,8 @@ from argus_deleter.parts import Parts, Result, error_of
 from argus_deleter.roots import Roots
 
 PROGRESS_EVERY_S = 2.0
+UNCHECKED_S = 30.0
+"""How long objects are deleted while nobody can say whether the run still is as it was."""
 REMAINING_NAMED = 100
 logger = logging.getLogger(__name__)
 
@@ -53,8 +55,8 @@ class Deleting:
         self._decisions, self._lister, self._store, self._neighbours = decisions, lister, lister.store, neighbours
         self._roots, self._quiet_s, self._measures = roots, quiet_s, measures
 
-    def run(self, batch_id: str, deletion_id: str) -> None:
-        """It has ended, or somebody else has ended it.
+    def run(self, batch_id: str, deletion_id: str, hold: Callable[[], None] = lambda: None) -> None:
+        """It has ended, or somebody else has ended it. hold: raises where another process may have taken it up.
 
         Errors: `NotNow`, `Unavailable`, `Overtaken`: it stands where it stood, and is to be run again.
         """
@@ -63,8 +65,10 @@ class Deleting:
             return
         location = _location_of(one.location)
         reason = self._why_not(one)
+        checked = time.monotonic()
         if reason is None and one.state == "requested":
             reason = self._or_reason(lambda: self._plan(one, location)) or self._why_not(one)
+            checked = time.monotonic()
         if reason is None and one.state == "planned":
             self._start(one)
         if one.state != "running":
@@ -72,7 +76,11 @@ class Deleting:
             return
         is_ours = reason is None
         if is_ours:
-            reason = self._or_reason(lambda: self._delete(one, location))
+            try:
+                reason = self._delete(one, location, checked, hold)
+                is_ours = reason is None
+            except StoreRefuses as error:
+                reason = str(error)
         self._conclude(one, location, reason, is_ours=is_ours)
 
     def give_up(self, batch_id: str, deletion_id: str, why: str) -> None:
@@ -92,8 +100,8 @@ class Deleting:
         return self._store.stopping.is_set()
 
     def _why_not(self, one: OutputDeletion) -> str | None:
-        """All that was checked when it was asked for, by what is known now. Asked at the beginning, and again behind the listing,
-        which may have taken long. Errors: `NotNow` while the run is not quiet."""
+        """All that was checked when it was asked for, by what is known now. Asked at the beginning, again behind the listing, which
+        may have taken long, and every few seconds while objects are deleted. Errors: `NotNow` while the run is not quiet."""
         head, now = self._decisions.head()
         found = self._neighbours.outputs(one.batch_id, head)
         run = OwnedRun(batch_id=one.batch_id, workspace=one.workspace, user=one.user)
@@ -152,8 +160,9 @@ class Deleting:
         one.start()
         self._decisions.save([one])
 
-    def _delete(self, one: OutputDeletion, location: Location) -> None:
-        """Every part of the manifest has its result."""
+    def _delete(self, one: OutputDeletion, location: Location, checked: float, hold: Callable[[], None]) -> str | None:
+        """Every part of the manifest has its result. Else why the folder is to be left as it is now. checked: when it was last
+        known that it need not be."""
         assert one.deletion_id is not None
         parts = Parts(self._decisions, self._store, one.deletion_id, location)
         ((n_deleted, freed, *_),) = self._decisions.rows("sums_of_parts", deletion_id=one.deletion_id)
@@ -171,9 +180,19 @@ class Deleting:
                         n_deleted, freed = n_deleted + result.n_deleted, freed + result.bytes_freed
                         self._measures.deleted(result.n_deleted, result.bytes_freed)
                 if time.monotonic() - told >= PROGRESS_EVERY_S and waiting:
-                    told = time.monotonic()
+                    hold()
+                    try:
+                        if (reason := self._why_not(one)) is not None:
+                            return reason
+                        checked = time.monotonic()
+                    except Unavailable as error:
+                        if time.monotonic() - checked >= UNCHECKED_S:
+                            raise
+                        logger.info("deletion %s goes on unchecked for now: %s", one.deletion_id, error)
                     one.progress(n_deleted, freed)
                     self._decisions.save([one])
+                    told = time.monotonic()
+            return None
         finally:
             for future in running:
                 future.cancel()

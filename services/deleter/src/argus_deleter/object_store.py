@@ -187,15 +187,7 @@ class ObjectStore:
             )
         except StoreRefuses as error:
             return errors + [Refusal(entry, error.code, str(error)) for entry in plain]
-        by_name = {(entry.key, entry.version_id): entry for entry in plain}
-        for said in answer.get("Errors", ()):
-            name = said.get("Key", ""), said.get("VersionId") or ""
-            # Some servers leave the version out: then it is of one of this key's, and a second look tells of which.
-            entry = by_name.get(name) or next((one for one in plain if one.key == name[0]), None)
-            if entry is None:
-                raise StoreMisbehaves(f"an error about {name[0]!r}, which nobody has named")
-            errors.append(Refusal(entry, said.get("Code") or "Unknown", said.get("Message") or ""))
-        return errors
+        return errors + refusals_in(answer.get("Errors", ()), plain)
 
     def _delete_one(self, bucket: str, entry: Entry) -> list[Refusal]:
         named = self._named(entry)
@@ -291,6 +283,27 @@ class ObjectStore:
         with self._count:
             self.calls[operation] += 1
             self.seconds[operation] = self.seconds.get(operation, 0.0) + seconds
+
+
+def refusals_in(said: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> list[Refusal]:
+    """Pure. Some servers leave the version out: then it may be any of this key's, and none of them counts as deleted.
+
+    Errors: `StoreMisbehaves`, where one is about a key that nobody has named.
+    """
+    by_name = {(entry.key, entry.version_id): entry for entry in entries}
+    refused: dict[Entry, Refusal] = {}
+    for one in sorted(said, key=lambda one: not one.get("VersionId")):  # those about one version say the most of it
+        key, version_id = one.get("Key", ""), one.get("VersionId") or ""
+        code, message = one.get("Code") or "Unknown", one.get("Message") or ""
+        if (entry := by_name.get((key, version_id))) is not None:
+            refused[entry] = Refusal(entry, code, message)
+            continue
+        of_key = [entry for entry in entries if entry.key == key]
+        if not of_key:
+            raise StoreMisbehaves(f"an error about {key!r}, which nobody has named")
+        for entry in of_key:
+            refused.setdefault(entry, Refusal(entry, code, message))
+    return list(refused.values())
 
 
 def _code(error: ClientError) -> str:

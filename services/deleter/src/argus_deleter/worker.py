@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
+
+import psycopg
 
 from argus_contracts.commands import OwnedRun
 from argus_contracts.queries.outputs import Outputs, OutputsThere
@@ -125,15 +128,15 @@ class Worker:
                 (is_ours,) = lock.execute(SQL["lock_deletion"], asked).fetchall()[0]
                 if not is_ours:
                     return False
-                self._run_locked(deletion_id, batch_id)
+                self._run_locked(deletion_id, batch_id, partial(_hold, lock))
         except Unavailable as error:
             logger.warning("deletion %s waits: %s", deletion_id, error)
             return False
         return True
 
-    def _run_locked(self, deletion_id: str, batch_id: str) -> None:
+    def _run_locked(self, deletion_id: str, batch_id: str, hold: Callable[[], None]) -> None:
         try:
-            self._deleting.run(batch_id, deletion_id)
+            self._deleting.run(batch_id, deletion_id, hold)
         except NotNow as why:
             self._postpone(deletion_id, why.seconds, str(why))
         except Overtaken as why:
@@ -169,5 +172,14 @@ class Worker:
 
     def _postpone(self, deletion_id: str, seconds: float, why: str) -> None:
         self._measures.trouble.inc()
+        why = storable(why)[:1000]
         logger.info("deletion %s goes on in %.1f s: %s", deletion_id, seconds, why)
-        self._decisions.write("postpone_deletion", deletion_id=deletion_id, seconds=seconds, why=storable(why)[:1000])
+        self._decisions.write("postpone_deletion", deletion_id=deletion_id, seconds=seconds, why=why)
+
+
+def _hold(lock: psycopg.Connection[Any]) -> None:
+    """The lock is ours still: it lasts as long as its connection. Errors: `Overtaken`."""
+    try:
+        lock.execute("SELECT 1")
+    except (psycopg.Error, OSError) as error:
+        raise Overtaken(f"the lock on it is gone: {error}") from None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from argus_local.servers import S3Server
 from argus_testkit.s3_stores import Call, FaultyS3, s3_client
@@ -238,6 +242,34 @@ async def test_a_run_that_begins_anew_while_it_is_listed_keeps_everything(around
         assert await rig.kinds("run-1") == ["requested", "planned", "failed"]
         assert proxy.deletes == []
         assert rig.canary() == rest
+
+
+@pytest.mark.parametrize("change", [{"status": "running"}, {"ended_at": datetime.now(UTC)}])
+async def test_a_run_that_begins_anew_while_objects_are_deleted_keeps_the_rest(
+    around: Any, s3_server: S3Server, change: dict[str, Any]
+) -> None:
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put(*(f"lab/run-1/c{i % 10}/o{i:04d}" for i in range(6000)))
+        upload = rig.s3.create_multipart_upload(Bucket="outputs", Key="lab/run-1/half")
+        rig.start(ARGUS_S3_CALLS_AT_ONCE="1", ARGUS_MEASURE_EVERY_S="3600")
+
+        def resume(call: Call) -> None:
+            if call.is_delete:
+                rig.query.change("run-1", **change)
+                time.sleep(0.8)
+
+        proxy.before = resume
+        decision = await rig.delete(run)
+        end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+        assert end["outcome"] == "partial", end
+        assert end["reason"].startswith("checked again"), end
+        left = rig.keys("lab/run-1/")
+        assert len(left) >= 3000
+        assert (end["objects_deleted"], end["remaining_objects"]) == (6000 - len(left), len(left))
+        assert (end["uploads_aborted"], len(proxy.deletes)) == (0, end["objects_deleted"] / 600)
+        rig.s3.list_parts(Bucket="outputs", Key="lab/run-1/half", UploadId=upload["UploadId"])
 
 
 async def test_every_call_names_the_owner_and_etags_do_no_harm(around: Any, s3_server: S3Server) -> None:

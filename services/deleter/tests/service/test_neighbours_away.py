@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from argus_local.servers import NatsServer
@@ -46,3 +47,28 @@ async def test_a_database_that_cuts_every_connection(around: Any, s3_server: Any
             "deleted", 2400, 2400, 24_000,
         ), end  # fmt: skip
         assert service.is_running
+
+
+async def test_a_lock_that_is_gone_lets_nothing_further_begin(around: Any, s3_server: Any) -> None:
+    """Its connection is cut while the others live."""
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put(*(f"lab/run-1/c{i}/o{j:03d}" for i in range(8) for j in range(600)))
+        service = rig.start(ARGUS_S3_CALLS_AT_ONCE="1", ARGUS_MEASURE_EVERY_S="3600")
+
+        def cut(call: Call) -> None:
+            if call.is_delete and len(proxy.deletes) == 1:
+                with rig.database.connect() as admin:
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+                        "WHERE locktype = 'advisory' AND usename = 'argus_deleter'"
+                    )
+            if call.is_delete:
+                time.sleep(0.8)
+
+        proxy.before = cut
+        decision = await rig.delete(run)
+        end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+        assert (end["outcome"], end["objects_deleted"], end["bytes_freed"]) == ("deleted", 4800, 48_000), end
+        assert service.logs().count("the lock on it is gone") == 1

@@ -20,8 +20,9 @@ from argus_contracts.queries.outputs import Outputs
 from argus_contracts.registry import parse_event
 from argus_deleter.decide import answer, decide_run
 from argus_deleter.eligible import No
+from argus_deleter.errors import StoreMisbehaves
 from argus_deleter.facts import capped, documents, fact_of
-from argus_deleter.object_store import Refusal
+from argus_deleter.object_store import Refusal, refusals_in
 from argus_deleter.output_deletion import OutputDeletion
 from argus_deleter.pages import Entry, by_parser, read_page
 from argus_deleter.parts import Look, decide, result_of
@@ -161,6 +162,38 @@ def test_a_repeated_part_counts_what_only_we_can_have_deleted() -> None:
     todo = decide(5, look({0}, {1}), look({0, 1, 2}, {3}))
     assert (todo.delete, todo.deleted_before, todo.gone, todo.changed) == ([4], [2], {0}, {1, 3})
     assert result_of(ENTRIES, todo, []).bytes_freed == 20
+
+
+VERSIONS = [
+    Entry("a", "v1", 1, "e", "STANDARD"),
+    Entry("a", "v2", 2, "e", "STANDARD"),
+    Entry("b", "v3", 4, "e", "STANDARD"),
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "freed"),
+    [
+        ([{"Key": "a", "VersionId": "v2", "Code": "AccessDenied"}], {"v2": "AccessDenied"}, 5),
+        ([{"Key": "a", "Code": "AccessDenied"}], {"v1": "AccessDenied", "v2": "AccessDenied"}, 4),
+        ([{"Key": "a", "Code": "X"}, {"Key": "a", "VersionId": "v2", "Code": "Y"}], {"v1": "X", "v2": "Y"}, 4),
+        ([{"Key": "a", "Code": "X"}, {"Key": "a", "Code": "X"}], {"v1": "X", "v2": "X"}, 4),
+        ([{"Key": "b", "Code": "X"}], {"v3": "X"}, 3),
+        ([], {}, 7),
+    ],
+)
+def test_an_error_that_names_no_version_is_about_all_of_its_key(
+    said: list[dict[str, str]], expected: dict[str, str], freed: int
+) -> None:
+    refusals = refusals_in(said, VERSIONS)
+    assert {one.entry.version_id: one.code for one in refusals} == expected
+    assert len(refusals) == len(expected)
+    assert result_of(VERSIONS, decide(3, Look(), Look()), refusals).bytes_freed == freed
+
+
+def test_an_error_about_a_key_that_nobody_has_named() -> None:
+    with pytest.raises(StoreMisbehaves):
+        refusals_in([{"Key": "c", "Code": "X"}], VERSIONS)
 
 
 ROOTS = '{"*": ["s3://outputs/shared"], "lab": ["s3://outputs/lab/", "s3://labs"], "other": ["s3://outputs/lab/other/", "s3://others/"]}'

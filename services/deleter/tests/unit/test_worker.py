@@ -50,12 +50,12 @@ def tried(*errors: Exception) -> tuple[Row, Deletes]:
     """Each time by another process."""
     row, deletes = Row(), Deletes(*errors)
     for _ in errors:
-        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1")
+        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1", lambda: None)
     return row, deletes
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("damaged \ud800 \0"), StoreMisbehaves("odd"), StoreRefuses("list", "AccessDenied", "no")]
+    "error", [ValueError("odd"), StoreMisbehaves("damaged \ud800 \0"), StoreRefuses("list", "AccessDenied", "no")]
 )
 def test_what_does_not_pass_ends_it_in_words(error: Exception) -> None:
     row, deletes = tried(*[error] * FAILURES)
@@ -76,5 +76,5 @@ def test_the_end_of_the_process_is_no_failure() -> None:
     row, deletes = Row(), Deletes(RuntimeError("cannot schedule new futures after shutdown"))
     deletes.is_stopping = True
     with pytest.raises(Stopping):
-        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1")
+        Worker(cast("Any", row), cast("Any", deletes), Measures(), 1)._run_locked("d1", "b1", lambda: None)
     assert (row.failures, row.waits) == (0, [])
