@@ -7,6 +7,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +29,8 @@ KEYS_PER_CALL = 1_000
 """DeleteObjects takes no more."""
 TRIES, FIRST_PAUSE_S = 8, 0.2
 """Of one call. Each pause between them is twice the one before."""
+CLOCK_IS_OFF, CLOCK_OFF_S = "RequestTimeTooSkewed", 300.0
+"""A store takes no signature that is 15 minutes old or young; a refusal under a clock that is off by less has another reason."""
 TOO_FAST = {
     "SlowDown", "503", "429", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
     "TooManyRequests", "BandwidthLimitExceeded",
@@ -38,7 +42,7 @@ PASSING = TOO_FAST | {
     "502",
     "504",
     "RequestTimeout",
-    "RequestTimeTooSkewed",
+    CLOCK_IS_OFF,
     "OperationAborted",
 }
 """The same call may succeed a little later."""
@@ -256,7 +260,8 @@ class ObjectStore:
                     finally:
                         self._counted(operation, time.perf_counter() - began)
             except ClientError as error:
-                code, message = _code(error), str(error.response.get("Error", {}).get("Message", ""))
+                code = _code(error)
+                message = _message(error, code)
                 if code in TOO_FAST:
                     self._pace.slow_down()
                 elif code not in PASSING:
@@ -309,7 +314,26 @@ def refusals_in(said: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> lis
 def _code(error: ClientError) -> str:
     code = str(error.response.get("Error", {}).get("Code") or "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status == 403 and abs(_clock_ahead_s(error)) > CLOCK_OFF_S:
+        return CLOCK_IS_OFF  # stores have several names for it, and none in an answer to HEAD, which has no body
     return "503" if status == 503 and code not in PASSING else code or str(status)
+
+
+def _message(error: ClientError, code: str) -> str:
+    said = str(error.response.get("Error", {}).get("Message", ""))
+    ahead_s = _clock_ahead_s(error) if code == CLOCK_IS_OFF else 0.0
+    if not ahead_s:
+        return said
+    return f"{said}: this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the store's"
+
+
+def _clock_ahead_s(error: ClientError) -> float:
+    """Of the store's clock, by the date of its answer; 0 where that has none."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        return (datetime.now(UTC) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _read_pages_ourselves(events: Any) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
+import httpx
+
 from argus_local.servers import NatsServer
+from argus_testkit import eventually_async
+from argus_testkit.failpoints import Clock
 from argus_testkit.s3_stores import Call, FaultyS3
 
 
@@ -72,3 +77,30 @@ async def test_a_lock_that_is_gone_lets_nothing_further_begin(around: Any, s3_se
         end = await rig.end_of(decision.results[0].deletion_id, "run-1")
         assert (end["outcome"], end["objects_deleted"], end["bytes_freed"]) == ("deleted", 4800, 48_000), end
         assert service.logs().count("the lock on it is gone") == 1
+
+
+async def test_a_clock_that_the_store_does_not_believe(rig: Any, tmp_path: Path) -> None:
+    """The deleter says what is wrong, touches nothing, and goes on by itself when the clock is right again. (An hour ahead: rclone
+    believes every signature of the past.)"""
+    clock = Clock(tmp_path / "clock", 3_600.0)
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a")
+    rest = rig.canary()
+    service = rig.start_service("argus-deleter", {**rig.env, **clock.environment}, ready=False)
+
+    async def problems() -> list[str]:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"{service.url}/readyz")).json()["problems"]
+
+    async def says_only_this() -> bool:
+        found = await problems()
+        return len(found) == 1 and found[0].endswith("s ahead of the store's")
+
+    await eventually_async(says_only_this)
+    decision = await rig.delete(run)
+
+    assert rig.canary() == rest
+    clock.set(0.0)
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (end["outcome"], end["objects_deleted"]) == ("deleted", 1)
+    assert await problems() == []

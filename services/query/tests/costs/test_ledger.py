@@ -14,6 +14,7 @@ from argus_contracts.queries.costs import GetCost, ListPrices
 from argus_query.costs import ledger
 from argus_query.costs.reads import get_cost, list_prices
 from argus_query.models import all_models, models_named
+from argus_query.paging import BadCursor, encode_cursor
 from argus_query.rebuild import differences
 from argus_query.runs import projection
 from argus_query.schemas import LIVE, use_schema
@@ -353,4 +354,6 @@ async def test_prices_are_listed_with_those_that_were_restated(
             answer = await listed(limit=1, cursor=cursor)
             paged, cursor = [*paged, *answer.items], answer.next_cursor
         assert (paged, cursor) == (whole, None)
+        with pytest.raises(BadCursor):
+            await listed(cursor=encode_cursor("lab", "a100", "spot", "yesterday", "id"))
         assert (await listed(workspace="elsewhere")).items == []

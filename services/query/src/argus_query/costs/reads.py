@@ -30,7 +30,7 @@ from argus_query.costs.totals import Recorded, newest
 from argus_query.costs.usage import WASTED, Try
 from argus_query.facts import micros_of, moment_of
 from argus_query.fitting import n_that_fit
-from argus_query.paging import decode_cursor, encode_cursor
+from argus_query.paging import decode_cursor, encode_cursor, moment_of_cursor
 from argus_query.runs.reads import run_row
 from argus_query.visibility import seen_by
 
@@ -72,7 +72,10 @@ async def get_cost(connection: AsyncConnection[Any], question: GetCost, position
 
 
 async def list_prices(connection: AsyncConnection[Any], question: ListPrices, position: int) -> PriceList:
-    behind = decode_cursor(question.cursor, 5) if question.cursor else [None] * 5
+    """Errors: `BadCursor`."""
+    behind: list[Any] = decode_cursor(question.cursor, 5) if question.cursor else [None] * 5
+    if question.cursor:
+        behind[3] = moment_of_cursor(behind[3])
     names = ("behind", "type", "capacity", "moment", "event_id")
     wanted = {
         **seen_by(question.viewer), "workspace": question.workspace, "limit": question.limit + 1, "latest": _LATEST,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -22,7 +21,7 @@ from argus_contracts.queries.outputs import (
     Unmeasured,
     UnmeasuredList,
 )
-from argus_query.paging import BadCursor, decode_cursor, encode_cursor
+from argus_query.paging import decode_moment_cursor, encode_cursor
 from argus_query.sql import load
 from argus_query.visibility import BadQuestion, seen_by
 
@@ -109,7 +108,7 @@ def _above(there: Location) -> list[Location]:
 
 async def list_unmeasured(connection: AsyncConnection[Any], question: ListUnmeasured, position: int) -> UnmeasuredList:
     """Errors: `BadCursor`."""
-    since, batch_id = _behind(question.behind)
+    since, batch_id = decode_moment_cursor(question.behind)
     wanted = {"since": since, "batch_id": batch_id, "limit": question.limit, **seen_by(question.viewer)}
     cursor = await connection.execute(_SQL["list_unmeasured"], wanted)
     return UnmeasuredList(
@@ -125,13 +124,3 @@ async def list_unmeasured(connection: AsyncConnection[Any], question: ListUnmeas
             async for batch_id, workspace, ended_at, output_dir in cursor
         ],
     )
-
-
-def _behind(cursor: str | None) -> tuple[datetime | None, str | None]:
-    if cursor is None:
-        return None, None
-    moment, batch_id = decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), batch_id
-    except ValueError:
-        raise BadCursor("the cursor is not one of this list") from None

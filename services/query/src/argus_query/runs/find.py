@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 
 from argus_contracts.queries.runs import ListRuns
 from argus_query.facts import short_name
-from argus_query.paging import BadCursor, decode_cursor
+from argus_query.paging import decode_moment_cursor
 from argus_query.runs.words import folded, words_query
 from argus_query.sql import load
 
@@ -107,7 +107,7 @@ def _parameters(question: ListRuns, visible: list[str] | None) -> dict[str, Any]
     search = (question.search or "").strip() or None
     project, label = short_name(question.project), short_name(question.label)
     said = {"project": project, "user": question.user, "label": label}
-    sort_at, batch_id = _start_of_page(question.cursor)
+    sort_at, batch_id = decode_moment_cursor(question.cursor)
     return {
         "visible": visible,
         "status": status,
@@ -127,13 +127,3 @@ def _parameters(question: ListRuns, visible: list[str] | None) -> dict[str, Any]
         "batch_id": batch_id,
         "limit": question.limit + 1,
     }
-
-
-def _start_of_page(cursor: str | None) -> tuple[datetime | None, str | None]:
-    if cursor is None:
-        return None, None
-    moment, batch_id = decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), batch_id
-    except ValueError:
-        raise BadCursor("the cursor is not one of this list") from None
