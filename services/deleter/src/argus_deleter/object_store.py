@@ -223,6 +223,9 @@ class ObjectStore:
                 if error.code in UNKNOWN_TO_IT or error.code == "NoSuchUpload":  # as rclone says that there is none
                     return
                 raise
+            if asked["Prefix"] and not answer.get("Uploads") and _is_minio(answer):
+                asked["Prefix"] = ""
+                continue
             is_url = answer.get("EncodingType") == "url"
             for said in answer.get("Uploads", ()):
                 if (key := decoded(said["Key"], is_url)).startswith(location.prefix):
@@ -334,6 +337,11 @@ def _clock_ahead_s(error: ClientError) -> float:
         return (datetime.now(UTC) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
     except (TypeError, ValueError):
         return 0.0
+
+
+def _is_minio(answer: dict[str, Any]) -> bool:
+    """MinIO takes the prefix of a listing of uploads for a whole key: all of the bucket's must be looked through."""
+    return answer["ResponseMetadata"]["HTTPHeaders"].get("server", "").startswith("MinIO")
 
 
 def _read_pages_ourselves(events: Any) -> None:

@@ -1,9 +1,11 @@
-"""Object stores for tests beside rclone's: moto's server (versions, locks, storage classes), and a proxy that misbehaves."""
+"""Object stores for tests beside rclone's: moto's server (versions, locks, storage classes), MinIO, and a proxy that misbehaves."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -20,6 +22,7 @@ import boto3
 from botocore.config import Config
 
 from argus_local.ports import LOOPBACK, accepts_connections, free_port
+from argus_local.s3 import S3Settings
 from argus_local.servers import RunningServer
 
 _SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -46,6 +49,30 @@ class MotoServer(RunningServer):
     def client_env(self) -> dict[str, str]:
         """The settings by which a process finds it."""
         return {"ARGUS_S3_ENDPOINT_URL": self.url, **KEYS}
+
+
+class MinioSettings(S3Settings):
+    """One MinIO on one folder, in place of rclone: both limits and versions, in one real store."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, free_port())
+
+    def argv(self) -> list[str]:
+        return [str(minio()), "server", str(self.folder), "--address", f"{LOOPBACK}:{self.port}", "--quiet"]
+
+    def process_env(self) -> dict[str, str]:
+        keys = {"MINIO_ROOT_USER": self.access_key, "MINIO_ROOT_PASSWORD": self.secret_key}
+        return {**keys, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "MINIO_CALLHOME_ENABLE": "off"}
+
+
+def minio() -> Path:
+    """The program that `ARGUS_TEST_MINIO` names, else the one on the PATH; or FileNotFoundError, with how to get it."""
+    found = os.environ.get("ARGUS_TEST_MINIO") or shutil.which("minio")
+    if not found:
+        raise FileNotFoundError(
+            "ARGUS_TEST_S3=minio needs MinIO: `go install github.com/minio/minio@latest`, then put it on the PATH"
+        )
+    return Path(found)
 
 
 def s3_client(env: dict[str, str]) -> Any:

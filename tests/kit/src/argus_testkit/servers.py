@@ -1,4 +1,4 @@
-"""Real servers for tests: embedded by default, containers with `ARGUS_TEST_SERVERS=containers`."""
+"""Real servers for tests: embedded by default, containers with `ARGUS_TEST_SERVERS=containers`, MinIO with `ARGUS_TEST_S3=minio`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from argus_local.ports import free_port
 from argus_local.postgres import PostgresCluster
 from argus_local.s3 import S3Settings
 from argus_local.servers import NatsServer, PostgresServer, S3Server
+from argus_testkit.s3_stores import MinioSettings
 
 
 def containers_asked_for() -> bool:
@@ -48,5 +49,13 @@ def new_nats(folder: Path, websocket: bool = True) -> NatsServer:
 
 
 def new_s3(folder: Path) -> S3Server:
-    """An S3 server (rclone) that is not started yet."""
-    return S3Server(S3Settings(folder, free_port()))
+    """An S3 server that is not started yet: rclone, or what `ARGUS_TEST_S3` names."""
+    return S3Server(MinioSettings(folder) if minio_asked_for() else S3Settings(folder, free_port()))
+
+
+def minio_asked_for() -> bool:
+    """What `ARGUS_TEST_S3` says; any other word than the two known ones is an error, not a default."""
+    choice = os.environ.get("ARGUS_TEST_S3", "") or "rclone"
+    if choice not in {"rclone", "minio"}:
+        raise ValueError(f"ARGUS_TEST_S3 is {choice!r}: it must be rclone or minio")
+    return choice == "minio"
