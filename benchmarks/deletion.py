@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,12 @@ from uuid import uuid4
 
 import orjson
 import psutil
+from pydantic import BaseModel
 
 from argus_contracts.commands import Decision, DeleteOutputs, OwnedRun
 from argus_contracts.queries.common import Envelope
+from argus_contracts.queries.dashboard import StorageRates
+from argus_contracts.queries.outputs import Outputs, OutputsAnswer, OutputsThereAnswer, UnmeasuredList
 from argus_contracts.subjects import (
     COMMANDS_STREAM,
     EVENTS_STREAM,
@@ -151,19 +154,24 @@ async def _delete(nats: Any, service: ServiceProcess) -> dict[str, Any]:
 
 
 async def _answer(query: Any) -> None:
-    ended = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-    run = {
-        "batch_id": "ours", "name": "ours", "workspace": "lab", "user": "ada", "cluster": None, "status": "succeeded",
-        "ended_at": ended, "last_seen_at": ended, "output_dir": "s3://outputs/lab/ours", "bytes": None, "objects": None,
-        "measured_at": None, "deleted_at": None, "deletion_id": None,
-    }  # fmt: skip
+    ended = datetime.now(UTC) - timedelta(hours=1)
+    run = Outputs(
+        batch_id="ours", name="ours", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=ended,
+        last_seen_at=ended, output_dir="s3://outputs/lab/ours", bytes=None, objects=None, measured_at=None, deleted_at=None,
+        deletion_id=None,
+    )  # fmt: skip
+    rates = StorageRates(min_usd=0.048, infrequent_usd=0.15, max_usd=0.276)
+    answers: dict[str, Callable[[int], BaseModel]] = {
+        "get_outputs": lambda position: OutputsAnswer(position=position, items=[run], rates=rates),
+        "find_outputs": lambda position: OutputsThereAnswer(position=position, items=[]),
+        "list_unmeasured": lambda position: UnmeasuredList(position=position, items=[]),
+    }
 
     async def answer(message: Any) -> None:
-        items = [run] if message.subject.endswith("get_outputs") else []
-        position = orjson.loads(message.data)["after"] or 0
-        await message.respond(Envelope(answer={"position": position, "items": items}).model_dump_json().encode())
+        found = answers[message.subject.rpartition(".")[2]](orjson.loads(message.data)["after"] or 0)
+        await message.respond(Envelope(answer=found.model_dump(mode="json")).model_dump_json().encode())
 
-    for name in ("get_outputs", "find_outputs", "list_unmeasured"):
+    for name in answers:
         await query.subscribe(ask_subject(name), cb=answer)
     await settled(query)
 

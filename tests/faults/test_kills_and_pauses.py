@@ -20,7 +20,7 @@ from argus_testkit import LocalStack, ServiceProcess, eventually
 from argus_testkit.faults import SOON_AGAIN, LiveCapture, Verdict, Watch, Workload, check, pick, settle
 from argus_testkit.faults.observe import log_end
 
-PROGRAMS = ("ingest", "query", "projector", "gateway", "nats", "postgres")
+PROGRAMS = ("ingest", "query", "projector", "deleter", "gateway", "nats", "postgres", "s3")
 SENDER = "a training process"
 N_JOBS = 2
 RECOVERED_WITHIN_S = 180.0

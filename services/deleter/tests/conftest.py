@@ -170,11 +170,16 @@ class Rig:
     async def delete(self, *runs: OwnedRun, **more: Any) -> Decision:
         return await self.command("delete", self.deletion_of(*runs, **more))
 
-    async def cancel(self, deletion_id: str, run: OwnedRun) -> Decision:
+    async def cancel(self, deletion_id: str, run: OwnedRun, *, waits: bool = True) -> Decision | None:
+        """waits=False: it is in the stream, and whoever takes it up later decides."""
         command = CancelOutputsDeletion(
             command_id=uuid4(), requested_by="eve", requested_at=datetime.now(UTC), deletion_id=deletion_id, run=run
         )
-        return await self.command("cancel", command)
+        if waits:
+            return await self.command("cancel", command)
+        raw = command.model_dump_json().encode()
+        await self.nats.jetstream().publish(command_subject("deleter", "cancel"), raw, stream=COMMANDS_STREAM)
+        return None
 
     async def measure(self, *runs: OwnedRun) -> Decision:
         return await self.command(

@@ -118,7 +118,8 @@ async def _work(
 
     await client.subscribe(LIVE_SUBJECTS, cb=hinted)
     await client.subscribe(ask_subject("preview_deletion"), QUEUE, cb=preview.receive)
-    tasks = [asyncio.create_task(one.run()) for one in (outbox, worker, measuring, receiver)]
+    runs = [outbox.run(), worker.run(receiver.caught_up()), measuring.run(), receiver.run()]
+    tasks = [asyncio.create_task(run) for run in runs]
     closing = asyncio.create_task(closed.wait())
     try:
         done, _ = await asyncio.wait({*tasks, closing}, return_when=asyncio.FIRST_COMPLETED)

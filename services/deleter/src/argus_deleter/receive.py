@@ -28,6 +28,7 @@ from argus_deleter.stream import AT_ONCE, DURABLE, ensure_stream_and_consumer
 FETCH_S = 2.0
 """How long one request waits for a command. A broker that forgot it, at a restart, is asked anew so much later at most."""
 LONGEST_DELAY_S = 30.0
+CATCH_UP_S = 10.0
 TRIES = 5
 """Of a command that fails though no neighbour is away. Those while one is are not counted."""
 logger = logging.getLogger(__name__)
@@ -61,6 +62,26 @@ class Receiver:
             except (TimeoutError, NatsError, JetStreamError) as error:
                 logger.warning("cannot fetch commands, again in 1 s: %r", error)
                 await asyncio.sleep(1)
+
+    async def caught_up(self) -> None:
+        """The commands that have waited for a deleter are decided: a cancellation among them comes before the deletion whose grace
+        time has ended meanwhile. What a deleter had in hand when it died comes again after the broker's own time; nothing is waited
+        for much longer than that."""
+        within_s = self._settings.commands_ack_wait_s + CATCH_UP_S
+        try:
+            async with asyncio.timeout(within_s):
+                while await self._n_waiting() != 0:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            logger.warning("some commands still wait after %.0f s: deletions that are due begin all the same", within_s)
+
+    async def _n_waiting(self) -> int | None:
+        """None: the broker does not say."""
+        try:
+            known = await self._jetstream.consumer_info(COMMANDS_STREAM, DURABLE)
+        except (TimeoutError, NatsError, JetStreamError):
+            return None
+        return (known.num_pending or 0) + (known.num_ack_pending or 0)
 
     async def _pull(self, subscription: Any) -> None:
         try:

@@ -63,15 +63,27 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._left_until: dict[str, float] = {}
         self._news = asyncio.Event()
+        self._may_begin = False
 
     def wake(self) -> None:
         """A deletion may be due. To be called in the event loop."""
         self._news.set()
 
-    async def run(self) -> None:
-        """Without end."""
+    async def run(self, caught_up: Coroutine[Any, Any, None]) -> None:
+        """Without end. Until `caught_up` has returned no deletion begins; those that were begun before a restart go on at once."""
+        waiting = asyncio.create_task(caught_up)
+        waiting.add_done_callback(lambda _: self.wake())
+        try:
+            await self._without_end(waiting)
+        finally:
+            waiting.cancel()
+
+    async def _without_end(self, waiting: asyncio.Task[None]) -> None:
         while True:
             self._news.clear()
+            if waiting.done():
+                waiting.result()
+                self._may_begin = True
             pause = POLL_S
             try:
                 pause = await self._take_up()
@@ -95,7 +107,7 @@ class Worker:
         self._left_until = {one: until for one, until in self._left_until.items() if until > now}
         limit = self._at_once + len(self._running) + len(self._left_until)
         for deletion_id, batch_id, seconds in await asyncio.to_thread(
-            self._decisions.rows, "next_deletions", limit=limit
+            self._decisions.rows, "next_deletions", limit=limit, may_begin=self._may_begin
         ):
             if deletion_id in self._running or deletion_id in self._left_until:
                 continue

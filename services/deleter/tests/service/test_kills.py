@@ -136,6 +136,26 @@ async def test_grace_cancel_and_too_late(rig: Any) -> None:
     assert (await rig.delete(run)).outcome == "accepted"
 
 
+async def test_a_cancellation_that_was_given_while_the_deleter_was_away_comes_first(rig: Any) -> None:
+    """Its grace time has ended meanwhile, and a deleter has died with it in its hands; nothing is touched all the same."""
+    settings = {"ARGUS_DELETION_GRACE_S": "4", "ARGUS_COMMANDS_ACK_WAIT_S": "8"}
+    runs = [rig.query.add(f"run-{i}", f"s3://outputs/lab/run-{i}") for i in range(3)]
+    rig.put(*(f"lab/run-{i}/a" for i in range(3)))
+    rest = rig.canary()
+    service = rig.start(**settings)
+    decision = await rig.delete(*runs)
+    service.pause()
+    for run, result in zip(runs, decision.results, strict=True):
+        await rig.cancel(result.deletion_id, run, waits=False)
+    due_at = max(result.due_at for result in decision.results)
+    await asyncio.sleep(max(0.0, (due_at - datetime.now(UTC)).total_seconds()))
+    service.kill()
+    rig.start(**settings)
+    for result in decision.results:
+        assert (await rig.end_of(result.deletion_id, result.batch_id))["outcome"] == "cancelled"
+    assert rig.canary() == rest
+
+
 async def test_everything_is_checked_again_when_the_time_has_come(rig: Any) -> None:
     """The run goes on, has ended anew, belongs to somebody else, shares its folder or says another one: nothing is touched."""
     changes: dict[str, dict[str, Any]] = {

@@ -101,7 +101,9 @@ class LocalStack:
     @property
     def settings(self) -> StackSettings:
         """What it was told; servers of somebody else's included."""
-        foreign = {name: self.env.get(f"ARGUS_{name.upper()}", "") for name in ("nats_url", "database_url")}
+        foreign = {
+            name: self.env.get(f"ARGUS_{name.upper()}", "") for name in ("nats_url", "database_url", "s3_endpoint_url")
+        }
         return StackSettings(home=self.home, port=self.port, **foreign)
 
     @property

@@ -16,9 +16,9 @@ ON CONFLICT (deletion_id) DO UPDATE SET state = excluded.state, changed_at = now
     waits_for = NULL, look_at = CASE WHEN d.state = excluded.state THEN d.look_at ELSE excluded.look_at END
 
 -- name: next_deletions
--- Those on their way, with the seconds until they are to be looked at.
+-- Those on their way, with the seconds until they are to be looked at. may_begin: also those that have touched nothing yet.
 SELECT deletion_id, batch_id, extract(epoch FROM look_at - clock_timestamp())::float FROM deleter.deletions
-WHERE state IN ('requested', 'planned', 'running') ORDER BY look_at LIMIT %(limit)s
+WHERE state IN ('requested', 'planned', 'running') AND (state = 'running' OR %(may_begin)s) ORDER BY look_at LIMIT %(limit)s
 
 -- name: postpone_deletion
 UPDATE deleter.deletions
