@@ -160,6 +160,34 @@ def test_runs_that_a_condition_finds_are_deleted_at_once(stack: LocalStack, buck
     assert not [one for one in bucket.objects.all() if one.key.startswith(f"{HOME}/{word}")]
 
 
+def test_waiting_for_a_deleter_that_is_away(stack: LocalStack, bucket: Any) -> None:
+    """124 while nobody decides; and the same request, made again until somebody has, says what became of each run."""
+    gone, there = (train(stack, bucket, name, {"a": b"a"}) for name in ("gone", "there"))
+    with stack.client() as client:
+        measured(client, gone), measured(client, there)
+    assert command(stack, "outputs", "delete", gone, "--yes", "--wait").returncode == 0
+    stack.put_down("deleter")
+    try:
+        late = command(stack, "outputs", "delete", there, "--yes", "--wait", "--timeout", "3")
+        assert late.returncode == 124, (late.stdout, late.stderr)
+        environment = {**os.environ, "ARGUS_URL": stack.url, "ARGUS_TOKEN": stack.credentials.token}
+        arguments = ["outputs", "delete", there, gone, "--yes", "--wait", "--timeout", "90", "--json"]
+        waiting = subprocess.Popen(
+            [sys.executable, "-m", "argus.cli", *arguments], env=environment, stdout=subprocess.PIPE, text=True
+        )
+    finally:
+        stack.put_up("deleter")
+    told, _ = waiting.communicate(timeout=100)
+    assert waiting.returncode == 0, told
+    by_run = {one["batch_id"]: one for one in json.loads(told)}
+    assert by_run[gone]["skipped"] == "already_deleted"
+    assert by_run[there]["skipped"] in ("in_flight", "already_deleted", None), (
+        "the request that gave up was decided first"
+    )
+    unknown = command(stack, "outputs", "status", str(uuid4()), "--wait", "--timeout", "2")
+    assert unknown.returncode == 1, unknown.stderr
+
+
 def test_nobody_deletes_what_is_not_theirs(stack: LocalStack, bucket: Any) -> None:
     """A mate sees the run, and is told the same of its outputs as of a run that does not exist; the refusal stands in the audit."""
     batch_id = train(stack, bucket, "mine", {"a": b"a"})

@@ -208,19 +208,24 @@ def test_a_neighbour_dies_while_objects_are_deleted(
     assert fresh["skipped"] == "already_deleted"
 
 
+@pytest.fixture
+def double(faulty_stack: LocalStack, stack_env: dict[str, str], tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A second deleter beside that of the stack."""
+    own = {**faulty_stack.environment_of("deleter"), **stack_env, "ARGUS_HEALTH_PORT": str(free_port())}
+    process = ServiceProcess("argus-deleter", own, tmp_path)
+    try:
+        process.start(120)
+        yield process
+    finally:
+        process.stop()
+
+
 def test_two_deleters_of_which_one_is_frozen(
-    faulty_stack: LocalStack,
-    stack_env: dict[str, str],
-    store: Store,
-    client: httpx.Client,
-    sender: Sender,
-    tmp_path: Path,
+    faulty_stack: LocalStack, double: ServiceProcess, store: Store, client: httpx.Client, sender: Sender
 ) -> None:
     """P5, X3, and many clicks: one deletion. Who has lost the lock in its sleep does nothing more when it wakes up."""
     batch_id, folder = finished(sender, store, many())
     rest = store.all_but(folder)
-    own = {**faulty_stack.environment_of("deleter"), **stack_env, "ARGUS_HEALTH_PORT": str(free_port())}
-    double = ServiceProcess("argus-deleter", own, tmp_path)
     frozen: list[psutil.Process] = []
 
     def freeze_the_holder() -> None:
@@ -235,7 +240,6 @@ def test_two_deleters_of_which_one_is_frozen(
             database.execute("SELECT pg_terminate_backend(%s)", (pid,))
 
     try:
-        double.start(120)
         with meanwhile(store, folder, freeze_the_holder):
             with ThreadPoolExecutor(6) as clicks:
                 asked = [one for (one,) in clicks.map(lambda _: ask(client, batch_id), range(6))]
@@ -251,7 +255,6 @@ def test_two_deleters_of_which_one_is_frozen(
     finally:
         for one in frozen:
             one.send_signal(signal.SIGCONT)
-        double.stop()
     assert (told["state"], told["objects_deleted"], told["bytes_freed"]) == ("deleted", N_OBJECTS, 10 * N_OBJECTS), told
     assert kinds(told) == ONCE
     assert store.all_but(folder) == rest

@@ -6,6 +6,7 @@ set, and only where it means one folder below one of them, letter by letter: not
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ MAX_BUCKET_BYTES = 255
 MAX_ADDRESS = 1024
 """Characters of an address, as facts may name it (`quantities.Short`)."""
 _SCHEME = "s3://"
+_SCHEMES = re.compile(r"\s*s3[an]?://", re.IGNORECASE)
 
 
 class StrangeLocation(ValueError):
@@ -69,10 +71,14 @@ def output_location(text: str, roots: Iterable[Location]) -> Location:
 
 def claimed(text: str) -> Location | None:
     """What a run that names `text` may write to, letter by letter, also where it is a whole bucket or too strange to be deleted: to
-    find out who else may have something there, never to delete. None: no `s3://` address, or none that an object's can begin with.
+    find out who else may have something there, never to delete. Other names of the same scheme (`S3://`, Hadoop's `s3a://`) count,
+    too. None: no address of this kind, or none that an object's can begin with.
     """
-    bucket, _, prefix = text.removeprefix(_SCHEME).partition("/")
-    if not text.startswith(_SCHEME) or not bucket or "\0" in text:
+    scheme = _SCHEMES.match(text)
+    if scheme is None or "\0" in text:
+        return None
+    bucket, _, prefix = text[scheme.end() :].partition("/")
+    if not bucket:
         return None
     if prefix and not prefix.endswith("/"):
         prefix += "/"

@@ -170,10 +170,11 @@ class DashboardRuns(Answer):
 
 
 class GetDashboardChoices(Asked):
-    """What the dropdowns offer: labels of the viewer's own terminal runs (or of `user`'s), and for an admin clusters and users."""
+    """What the dropdowns offer: labels of the terminal runs in scope, and for an admin clusters and users."""
 
     authority: Authority = Authority()
     user: str | None = None
+    """None: as for the sections."""
     cluster: str | None = None
 
 

@@ -36,7 +36,7 @@ class Outputs(BaseModel):
     objects: int | None
     measured_at: datetime | None
     deleted_at: datetime | None
-    """When all outputs were deleted, where the run has not ended anew since."""
+    """When all outputs were deleted, where the run has neither begun nor ended since, and no later listing has found any."""
     deletion_id: str | None
     """Of the deletion that is on its way."""
 

@@ -19,7 +19,9 @@ IN_FLIGHT = frozenset({"requested", "planned", "running"})
 GOOD = frozenset({"deleted"})
 TIMED_OUT = 124
 """Exit code of a `--wait` that took too long, as `timeout` has it."""
-_POLL_S = 1.0
+_POLL_S, _LONGEST_POLL_S = 1.0, 10.0
+_NOT_HEARD_OF_S = 15.0
+"""So long after it was decided a deletion may still be unknown to whoever asks for it."""
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 _WAIT = click.option("--wait", is_flag=True, help="Until it has ended: exit code 0 deleted, 1 not, 124 timed out.")
 _TIMEOUT = click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=3600.0, show_default=True, help="Of --wait, in seconds.")  # fmt: skip
@@ -89,22 +91,25 @@ def delete(
     if dry_run or not yes:
         asked = ({"batch_ids": lot, "as_user": as_user} for lot in lots)
         previews = [door.post("/api/outputs/deletions/preview", body) for body in asked]
-        show_preview(previews, as_json=as_json and dry_run)
+        show_preview(previews, as_json=as_json and dry_run, to_stderr=as_json and not dry_run)
         if dry_run:
             return
-        _ask(sum(preview["n_runs"] for preview in previews), len(chosen), previews[0]["grace_s"])
-    results: list[dict[str, Any]] = []
-    for lot in lots:
-        body = {"batch_ids": lot, "as_user": as_user, "confirm": _phrase(len(lot)), "command_id": str(uuid.uuid4())}
-        results += door.post("/api/outputs/deletions", body)["results"]
-    on_the_way = [result["deletion_id"] for result in results if result["deletion_id"] is not None]
-    ended = _waited(door, on_the_way, timeout_s) if wait else {}
+        _ask(sum(preview["n_runs"] for preview in previews), len(chosen), previews[0]["grace_s"], to_stderr=as_json)
+    deadline = time.monotonic() + (timeout_s if wait else 0.0)
+    answers = [_decided(door, lot, as_user, deadline) for lot in lots]
+    results = [result for answer in answers for result in answer["results"]]
+    on_the_way = [
+        result["deletion_id"] for answer in answers if answer["outcome"] != "queued" for result in answer["results"]
+        if result["deletion_id"] is not None
+    ]  # fmt: skip
+    ended = _waited(door, on_the_way, deadline) if wait else {}
     if as_json:
         told = [{**result, "deletion": ended.get(result["deletion_id"])} for result in results]
         click.echo(orjson.dumps(told).decode())
     else:
         _say_results(results, ended)
-    context.exit(_exit_code(results, ended, waited=wait))
+    is_undecided = wait and any(answer["outcome"] == "queued" for answer in answers)
+    context.exit(TIMED_OUT if is_undecided else _exit_code(results, ended, waited=wait))
 
 
 @outputs.command()
@@ -116,12 +121,27 @@ def delete(
 def status(context: click.Context, deletion_id: str, wait: bool, timeout_s: float, as_json: bool) -> None:
     """How a deletion stands: its receipt."""
     door = Door()
-    receipt = _waited(door, [deletion_id], timeout_s)[deletion_id] if wait else _receipt(door, deletion_id)
+    receipt = _receipt(door, deletion_id) if not wait else _heard_of(door, deletion_id, time.monotonic() + timeout_s)
     if as_json:
         click.echo(orjson.dumps(receipt).decode())
     else:
         show_receipt(receipt)
     context.exit(_code_of(receipt["state"], waited=wait))
+
+
+@outputs.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+def measure(runs: tuple[str, ...]) -> None:
+    """List the output folders of these runs again. Their sizes follow."""
+    door, chosen = Door(), list(dict.fromkeys(runs))
+    for lot in (chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)):
+        for result in door.post("/api/outputs/measurements", {"batch_ids": lot})["results"]:
+            words = (
+                "will be listed"
+                if result["skipped"] is None
+                else f"left alone: {result['detail'] or result['skipped']}"
+            )
+            click.echo(f"{plain(result['batch_id'], 128)}  {plain(words, 500)}")
 
 
 @outputs.command()
@@ -132,7 +152,7 @@ def cancel(deletion_id: str) -> None:
     click.echo("cancelled: nothing was deleted")
 
 
-def show_preview(previews: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+def show_preview(previews: Sequence[dict[str, Any]], *, as_json: bool, to_stderr: bool = False) -> None:
     """What would be deleted, and what would be left and why."""
     if as_json:
         return click.echo(orjson.dumps(list(previews) if len(previews) > 1 else previews[0]).decode())
@@ -141,35 +161,36 @@ def show_preview(previews: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         for preview in previews
         for run in preview["runs"]
     ]  # fmt: skip
-    click.echo(table(("RUN", "WHAT", "OBJECTS", "SIZE", "WHERE, OR WHY NOT"), rows, 80))
+    click.echo(table(("RUN", "WHAT", "OBJECTS", "SIZE", "WHERE, OR WHY NOT"), rows, 80), err=to_stderr)
     n_runs, objects, n_bytes = (sum(preview[name] for preview in previews) for name in ("n_runs", "objects", "bytes"))
     least, most = (sum(preview[f"storage_usd_{end}"] for preview in previews) for end in ("min", "max"))
     about = "" if all(preview["complete"] for preview in previews) else "at least "
-    click.echo(f"\n{n_runs} of {len(rows)} runs: {about}{objects} objects, {byte_size(n_bytes)}; saves {dollars(least)} to {dollars(most)} a year")  # fmt: skip
+    click.echo(f"\n{n_runs} of {len(rows)} runs: {about}{objects} objects, {byte_size(n_bytes)}; saves {dollars(least)} to {dollars(most)} a year", err=to_stderr)  # fmt: skip
     if any(run["versioned"] for preview in previews for run in preview["runs"]):
-        click.echo("The bucket keeps versions: all of them, and their delete markers, go.")
+        click.echo("The bucket keeps versions: all of them, and their delete markers, go.", err=to_stderr)
     return None
 
 
 def show_receipt(receipt: dict[str, Any]) -> None:
     for name, value in (
         ("deletion", receipt["deletion_id"]), ("state", receipt["state"]), ("run", f"{receipt['batch_id']} ({receipt['run_name']})"),
-        ("of", receipt["owner"]), ("by", receipt["requested_by"]), ("where", receipt["location"]),
+        ("of", receipt["owner"]), ("by", receipt["requested_by"]), ("as", receipt["as_user"]), ("where", receipt["location"]),
         ("asked", moment(receipt["requested_at"])), ("due", moment(receipt["due_at"]) if receipt["may_cancel"] else None),
         ("ended", moment(receipt["ended_at"])), ("objects", f"{receipt['objects_deleted']} of {receipt['objects'] or 0}"),
-        ("freed", byte_size(receipt["bytes_freed"])), ("left", receipt["remaining_objects"]),
+        ("freed", byte_size(receipt["bytes_freed"])), ("uploads", receipt["uploads_aborted"] or None),
+        ("verified", moment(receipt["verified_at"])), ("left", receipt["remaining_objects"]),
         ("manifest", receipt["manifest_sha256"]), ("errors", receipt["n_errors"] or None), ("reason", receipt["reason"]),
     ):  # fmt: skip
         if value not in (None, "-"):
             click.echo(f"{name:<9} {plain(value, 400)}")
 
 
-def _ask(n_runs: int, n_named: int, grace_s: float) -> None:
+def _ask(n_runs: int, n_named: int, grace_s: float, *, to_stderr: bool) -> None:
     if n_runs == 0:
         raise click.ClickException("none of them can be deleted")
     phrase = _phrase(n_named)
     undone = f"After {seconds(grace_s)} this cannot be undone" if grace_s else "This cannot be undone"
-    if click.prompt(f"{undone}. Type `{phrase}` to go on", default="", show_default=False) != phrase:
+    if click.prompt(f"{undone}. Type `{phrase}` to go on", default="", show_default=False, err=to_stderr) != phrase:
         raise click.ClickException("nothing was deleted")
 
 
@@ -181,23 +202,46 @@ def _receipt(door: Door, deletion_id: str) -> dict[str, Any]:
     return door.get(f"/api/outputs/deletions/{deletion_id}")["deletion"]
 
 
-def _waited(door: Door, deletion_ids: Iterable[str], timeout_s: float) -> dict[str, dict[str, Any]]:
-    """The receipts, of those that are still on their way after `timeout_s` as they stand then."""
-    deadline = time.monotonic() + timeout_s
+def _decided(door: Door, lot: Sequence[str], as_user: str | None, deadline: float) -> dict[str, Any]:
+    """The answer to the request. Where nobody has decided yet (the deleter is away, or has much to do), the same request is made
+    again until the deadline: it does nothing twice."""
+    body = {"batch_ids": lot, "as_user": as_user, "confirm": _phrase(len(lot)), "command_id": str(uuid.uuid4())}
+    pause_s = _POLL_S
+    while True:
+        answer = door.post("/api/outputs/deletions", body)
+        if answer["outcome"] != "queued" or time.monotonic() + pause_s > deadline:
+            return answer
+        time.sleep(pause_s)
+        pause_s = min(_LONGEST_POLL_S, 2 * pause_s)
+
+
+def _waited(door: Door, deletion_ids: Iterable[str], deadline: float) -> dict[str, dict[str, Any]]:
+    """The receipts, of those that are still on their way at the deadline as they stand then."""
     return {deletion_id: _ended(door, deletion_id, deadline) for deletion_id in deletion_ids}
 
 
-def _ended(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
-    """Nobody has heard of a deletion in the moment after it was accepted, or while the deleter is away."""
+def _heard_of(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
+    """As `_ended`, of a deletion that somebody names. Errors: `ReadError`, where there is no such one."""
+    _until_known(door, deletion_id, min(deadline, time.monotonic() + _NOT_HEARD_OF_S))
+    return _ended(door, deletion_id, deadline)
+
+
+def _until_known(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
     while True:
-        is_late = time.monotonic() >= deadline
         try:
-            receipt = _receipt(door, deletion_id)
-            if receipt["state"] not in IN_FLIGHT or is_late:
-                return receipt
+            return _receipt(door, deletion_id)
         except ReadError as error:
-            if error.status != 404 or is_late:
+            if error.status != 404 or time.monotonic() + _POLL_S > deadline:
                 raise
+        time.sleep(_POLL_S)
+
+
+def _ended(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
+    """The receipt once it has ended, or as it stands at the deadline."""
+    while True:
+        receipt = _until_known(door, deletion_id, max(deadline, time.monotonic() + _NOT_HEARD_OF_S))
+        if receipt["state"] not in IN_FLIGHT or time.monotonic() >= deadline:
+            return receipt
         time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
 
 

@@ -152,7 +152,7 @@ def decide_run(
             return one.in_flight_already(), one
         return RunDecision(batch_id=run.batch_id, skipped=known.skipped, detail=known.detail), one
     where, found = known
-    if one is not None and (no := one.why_not_again(found.last_seen_at)) is not None:
+    if one is not None and (no := one.why_not_again(found)) is not None:
         return no, one
     if found.last_seen_at > command.requested_at:
         # The command has waited, and what it would delete now is not what was asked for.

@@ -29,6 +29,7 @@ PROGRESS_EVERY_S = 2.0
 UNCHECKED_S = 30.0
 """How long objects are deleted while nobody can say whether the run still is as it was."""
 REMAINING_NAMED = 100
+_UNKNOWN = "; what was deleted of {} begun parts is not known, and not counted"
 logger = logging.getLogger(__name__)
 
 
@@ -89,9 +90,8 @@ class Deleting:
         if one is None or one.deletion_id != deletion_id or not one.in_flight:
             return
         ((n_deleted, freed, *_),) = self._decisions.rows("sums_of_parts", deletion_id=deletion_id)
-        ((n_unknown,),) = self._decisions.rows("unknown_parts", deletion_id=deletion_id)
-        if n_unknown:
-            why += f"; what was deleted of {n_unknown} begun parts is not known, and not counted"
+        if n_unknown := len(self._decisions.rows("unknown_parts", deletion_id=deletion_id)):
+            why += _UNKNOWN.format(n_unknown)
         said = {"reason": why, "objects_deleted": n_deleted, "bytes_freed": freed}
         self._end(one, "partial" if n_deleted or n_unknown else "failed", said)
 
@@ -199,9 +199,11 @@ class Deleting:
             wait(running)
 
     def _conclude(self, one: OutputDeletion, location: Location, reason: str | None, *, is_ours: bool) -> None:
-        """Unfinished uploads are dropped, a second listing made, and the result said. is_ours: the folder may still be changed."""
+        """Unfinished uploads are dropped, a second listing made, and the result said. is_ours: the folder may still be changed, and
+        is the run's alone; else nothing further is deleted, and the run's outputs do not count as deleted, whatever is left."""
         said: dict[str, Any] = {"uploads_aborted": 0}
         named: list[Entry] = []
+        n_unknown = self._settle(one, location)
         try:
             if is_ours:
                 said["uploads_aborted"] = self._abort_uploads(one, location)
@@ -214,18 +216,31 @@ class Deleting:
             "sums_of_parts", deletion_id=one.deletion_id
         )
         said |= {"objects_deleted": n_deleted, "bytes_freed": freed}
-        if said.get("remaining_objects") == 0:
+        if said.get("remaining_objects") == 0 and is_ours:
             self._end(one, "deleted", said)
             return
         errors = [error for (error,) in self._decisions.rows("first_errors", deletion_id=one.deletion_id)]
         known = {(error["key"], error.get("version_id", "")) for error in errors}
         new = [entry for entry in named if (entry.key, entry.version_id) not in known]
         errors += [error_of(entry, "Remains", "it was there after all deleting") for entry in new]
-        said |= {
-            "reason": reason or _reason(said.get("remaining_objects"), n_changed, n_refused),
-            "errors": capped(errors),
-        }
-        self._end(one, "partial" if n_deleted else "failed", said)
+        reason = reason or _reason(said.get("remaining_objects"), n_changed, n_refused)
+        said |= {"reason": reason + (_UNKNOWN.format(n_unknown) if n_unknown else ""), "errors": capped(errors)}
+        self._end(one, "partial" if n_deleted or n_unknown else "failed", said)
+
+    def _settle(self, one: OutputDeletion, location: Location) -> int:
+        """Parts whose calls were made and whose results are not known, as after a kill or where one of several failed, have results,
+        without a further call. Answers of how many parts that cannot be found out."""
+        assert one.deletion_id is not None
+        parts = Parts(self._decisions, self._store, one.deletion_id, location)
+        n_unknown = 0
+        for (number,) in self._decisions.rows("unknown_parts", deletion_id=one.deletion_id):
+            try:
+                if (result := parts.settle(number)) is not None:
+                    self._measures.deleted(result.n_deleted, result.bytes_freed)
+            except StoreRefuses as error:
+                logger.warning("deletion %s: what became of part %d: %s", one.deletion_id, number, error)
+                n_unknown += 1
+        return n_unknown
 
     def _abort_uploads(self, one: OutputDeletion, location: Location) -> int:
         """Those that were begun before the first delete call; younger ones are somebody's who writes just now, and so may be those

@@ -23,7 +23,7 @@ def fact_of(decision: Any, batch_id: str) -> dict[str, Any] | None:
     if isinstance(decision, OutputDeletion.Created):
         return None
     return {
-        "event_id": str(uuid5(_FACTS, f"{decision.originator_id}:{decision.originator_version}")),
+        "event_id": str(event_id_of(decision.originator_id, decision.originator_version)),
         "kind": decision.TOPIC,
         "version": 1,
         "batch_id": batch_id,
@@ -31,6 +31,10 @@ def fact_of(decision: Any, batch_id: str) -> dict[str, Any] | None:
         "occurred_at": decision.timestamp.isoformat(),
         "data": decision.data,
     }
+
+
+def event_id_of(originator_id: UUID, version: int) -> UUID:
+    return uuid5(_FACTS, f"{originator_id}:{version}")
 
 
 def documents(facts: Iterable[dict[str, Any]]) -> list[bytes]:

@@ -15,6 +15,7 @@ from eventsourcing.domain import Aggregate
 
 from argus_contracts.commands import RunDecision
 from argus_contracts.queries.deletions import IN_FLIGHT, DeletionState
+from argus_contracts.queries.outputs import Outputs
 
 _RUNS = UUID("6f0f8f0a-4f0e-5d3b-9a3a-6d1f5a6f2b11")
 Outcome = Literal["deleted", "partial", "failed"]
@@ -104,14 +105,14 @@ class OutputDeletion(Aggregate):
     def in_flight(self) -> bool:
         return self.state in IN_FLIGHT
 
-    def why_not_again(self, last_seen_at: datetime) -> RunDecision | None:
-        """Why no deletion may begin now; None: nothing of ours speaks against it.
-
-        last_seen_at: when Argus has last heard the run itself. What has been deleted since is deleted still.
-        """
+    def why_not_again(self, found: Outputs) -> RunDecision | None:
+        """Why no deletion may begin now; None: nothing of ours speaks against it. What was deleted is deleted still, unless the
+        run itself has been heard since, or a later listing has found something."""
         if self.in_flight:
             return self.in_flight_already()
-        if self.state == "deleted" and self.ended_at is not None and last_seen_at <= self.ended_at:
+        listed_at = found.measured_at if found.bytes else None
+        newest = found.last_seen_at if listed_at is None else max(found.last_seen_at, listed_at)
+        if self.state == "deleted" and self.ended_at is not None and newest <= self.ended_at:
             return RunDecision(batch_id=self.batch_id, skipped="already_deleted")
         return None
 

@@ -8,7 +8,7 @@ more, may be gone by our own call, whose answer died with us, and counts as dele
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -106,24 +106,42 @@ class Parts:
     def delete(self, number: int) -> Result | None:
         """The part has its result. None: it had one already."""
         asked = {"deletion_id": self._deletion_id, "number": number}
+        if (part := self._stored(asked)) is None:
+            return None
+        entries, where, first = part
+        now = self._look(entries, where)
+        if first is None:
+            if not self._begin(asked, now):
+                raise Overtaken(f"somebody else deletes part {number}")
+            first = now
+        result = result_of(entries, *self._delete(entries, where, first, now))
+        self._finish(asked, result)
+        return result
+
+    def settle(self, number: int) -> Result | None:
+        """A begun part has its result, and nothing more of it is deleted: what our calls may have deleted counts as deleted, what
+        is still there stays. None: it had one already, or was never begun."""
+        asked = {"deletion_id": self._deletion_id, "number": number}
+        if (part := self._stored(asked)) is None:
+            return None
+        entries, where, first = part
+        if first is None:
+            return None
+        todo = decide(len(entries), first, self._look(entries, where, also_versions=True))
+        result = result_of(entries, replace(todo, delete=[]), [])
+        self._finish(asked, result)
+        return result
+
+    def _stored(self, asked: dict[str, Any]) -> tuple[list[Entry], list[Range], Look | None] | None:
+        """Entries, where they were listed, and the first look, if any. None: it has its result."""
         rows = self._decisions.rows("part", **asked)
         if not rows:
             raise Overtaken("somebody else has ended this deletion")
         stored, ranges, first_look, done_at, sha256 = rows[0]
         if done_at is not None:
             return None
-        entries = entries_of(stored, sha256)
-        where = ranges_of(ranges)
-        now = self._look(entries, where)
-        if first_look is not None:
-            first = Look.of(first_look)
-        elif self._begin(asked, now):
-            first = now
-        else:
-            raise Overtaken(f"somebody else deletes part {number}")
-        result = result_of(entries, *self._delete(entries, where, first, now))
-        self._finish(asked, result)
-        return result
+        first = None if first_look is None else Look.of(first_look)
+        return entries_of(stored, sha256), ranges_of(ranges), first
 
     def _delete(self, entries: list[Entry], where: list[Range], first: Look, now: Look) -> tuple[ToDo, list[Refusal]]:
         """Those that are as they were are gone, but for what the store refuses. Each further try, which may come minutes later, has a
@@ -159,9 +177,10 @@ class Parts:
         if not self._decisions.write("finish_part", **asked, **result.as_row()):
             raise Overtaken("somebody else has deleted this part")
 
-    def _look(self, entries: list[Entry], ranges: list[Range]) -> Look:
-        """Which entries are not there any more, or have another etag. A version of its own name is never another."""
-        if all(entry.version_id not in ("", "null") for entry in entries):
+    def _look(self, entries: list[Entry], ranges: list[Range], *, also_versions: bool = False) -> Look:
+        """Which entries are not there any more, or have another etag. A version of its own name is never another: a part of such
+        ones needs no look, unless it is wanted to know which are gone."""
+        if not also_versions and all(entry.version_id not in ("", "null") for entry in entries):
             return Look()
         there: dict[Name, str] = {}
         for where in ranges:

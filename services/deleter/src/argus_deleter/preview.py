@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Preview:
-    """within_s: how long one answer may list in all."""
+    """within_s: how long one answer may take."""
 
     def __init__(
         self, decisions: Decisions, decider: Decider, lister: Lister, *, grace_s: float, within_s: float
@@ -58,14 +58,14 @@ class Preview:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"])) or "question"
             return _problem("bad_question", f"{where}: {first['msg']}"[:500])
-        came = time.monotonic()
+        deadline = time.monotonic() + self._within_s
         try:
             async with self._turns:
-                if time.monotonic() - came > self._within_s:
+                if time.monotonic() > deadline:
                     return _problem(
                         "unavailable", "too many previews are being made"
                     )  # nobody waits for this one any more
-                return Envelope(answer=await self._preview(question))
+                return Envelope(answer=await self._preview(question, deadline))
         except Unavailable as error:
             return _problem("unavailable", str(error)[:500])
         except DeleterError as error:
@@ -74,8 +74,7 @@ class Preview:
             logger.exception("preview_deletion")
             return _problem("unavailable", "an error on our side; it was logged")
 
-    async def _preview(self, question: PreviewDeletion) -> DeletionPreview:
-        deadline = time.monotonic() + self._within_s
+    async def _preview(self, question: PreviewDeletion, deadline: float) -> DeletionPreview:
         head, _ = await asyncio.to_thread(self._decisions.head)
         known = await self._decider.look(question.runs, head)
         aggregates = await asyncio.to_thread(self._decisions.load, [run.batch_id for run in question.runs])
@@ -123,7 +122,7 @@ def _skipped(run: OwnedRun, known: Known, one: OutputDeletion | None) -> Locatio
             return PreviewedRun(batch_id=run.batch_id, skipped="in_flight")
         return PreviewedRun(batch_id=run.batch_id, skipped=known.skipped, detail=known.detail)
     where, found = known
-    if one is not None and (no := one.why_not_again(found.last_seen_at)) is not None:
+    if one is not None and (no := one.why_not_again(found)) is not None:
         return PreviewedRun(batch_id=run.batch_id, location=str(where), skipped=no.skipped, detail=no.detail)
     return where
 

@@ -16,11 +16,12 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 from pydantic import ValidationError
 
-from argus_contracts.commands import Decision
+from argus_contracts.commands import Decision, MeasureOutputs
 from argus_contracts.subjects import COMMANDS_STREAM, decided_subject
 from argus_deleter.decide import VERBS, Decider
 from argus_deleter.decisions import Decisions, storable
 from argus_deleter.errors import Unavailable
+from argus_deleter.facts import event_id_of
 from argus_deleter.measures import Measures
 from argus_deleter.settings import Settings
 from argus_deleter.stream import AT_ONCE, DURABLE, ensure_stream_and_consumer
@@ -29,6 +30,8 @@ FETCH_S = 2.0
 """How long one request waits for a command. A broker that forgot it, at a restart, is asked anew so much later at most."""
 LONGEST_DELAY_S = 30.0
 CATCH_UP_S = 10.0
+IN_THE_LOG_S = 0.5
+"""How long an answer waits for its facts to be in the log. Whoever asked waits 2 s in all."""
 TRIES = 5
 """Of a command that fails though no neighbour is away. Those while one is are not counted."""
 logger = logging.getLogger(__name__)
@@ -70,7 +73,9 @@ class Receiver:
         within_s = self._settings.commands_ack_wait_s + CATCH_UP_S
         try:
             async with asyncio.timeout(within_s):
-                while await self._n_waiting() != 0:
+                while True:
+                    if await self._n_waiting() == 0:
+                        return
                     await asyncio.sleep(0.1)
         except TimeoutError:
             logger.warning("some commands still wait after %.0f s: deletions that are due begin all the same", within_s)
@@ -139,7 +144,21 @@ class Receiver:
             return
         decision = await self._still_working(message, self._decider.decide(command, message.data))
         self._measures.command(verb, decision.outcome)
+        if decision.outcome == "accepted" and not isinstance(command, MeasureOutputs):
+            decision = decision.model_copy(update={"position": await self._position()})
         await self._answer(message, decision)
+
+    async def _position(self) -> int | None:
+        """How far the log is once it has all that is decided now. None: that takes longer than whoever asked shall wait."""
+        newest = await asyncio.to_thread(self._decisions.rows, "newest_decision")
+        event_id = event_id_of(*newest[0])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IN_THE_LOG_S):
+                while True:
+                    if found := await asyncio.to_thread(self._decisions.rows, "log_with", event_id=event_id):
+                        return found[0][0]
+                    await asyncio.sleep(0.02)
+        return None
 
     async def _still_working(self, message: Msg, work: Any) -> Decision:
         """The broker does not deliver it again while it is being decided."""

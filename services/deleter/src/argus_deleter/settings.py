@@ -41,8 +41,8 @@ class Settings(BaseSettings):
     deletions_at_once: int = Field(default=4, ge=1, le=64)
     measure_every_s: float = Field(default=5, gt=0, le=3600)
     """How often to ask which ended runs' outputs nobody has listed yet."""
-    preview_s: float = Field(default=20, gt=0, le=60)
-    """How long a preview may list in all."""
+    preview_s: float = Field(default=20, gt=0, le=25)
+    """How long a preview may wait for its turn and list, in all. Whoever asks waits 30 s."""
 
     commands_max_bytes: int = Field(default=256 * 2**20, ge=2**20)
     """Size limit of the stream ARGUS_COMMANDS. A full stream refuses new commands."""

@@ -77,6 +77,32 @@ async def test_a_run_that_is_another_when_the_deleter_comes_back_keeps_the_rest(
     rig.s3.list_parts(Bucket="outputs", Key="lab/run-1/half", UploadId=upload["UploadId"])
 
 
+@pytest.mark.parametrize("n_folders", [1, 3])
+async def test_what_a_killed_call_has_deleted_is_counted_where_the_rest_is_kept(
+    rig: Any, tmp_path: Path, n_folders: int
+) -> None:
+    """The answer of the call died with the deleter, and the run goes on when the next one comes: its outputs are not called deleted."""
+    failpoints = Failpoints(tmp_path / "failpoints", list(POINTS.values()))
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put(*(f"lab/run-1/c{i % n_folders}/o{i:04d}" for i in range(n_folders * 600)), "lab/run-10/a")
+    rest = rig.canary(without="lab/run-1/")
+    first = rig.start(ARGUS_S3_CALLS_AT_ONCE="1", **failpoints.environment)
+    failpoints.arm(POINTS["delete"], "after", 1)
+    decision = await rig.delete(run)
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    rig.query.change("run-1", status="running")
+    left = rig.keys("lab/run-1/")
+    rig.start()
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (end["outcome"], end["objects_deleted"], end["bytes_freed"], end["remaining_objects"]) == (
+        "partial", 600, 6000, (n_folders - 1) * 600,
+    ), end  # fmt: skip
+    assert end["reason"] == "checked again: not_terminal"
+    assert rig.keys("lab/run-1/") == left
+    assert rig.canary(without="lab/run-1/") == rest
+
+
 async def test_a_kill_between_a_decision_and_its_answer(rig: Any, tmp_path: Path) -> None:
     failpoints = Failpoints(tmp_path / "failpoints", [POINTS["command"]])
     run = rig.query.add("run-1", "s3://outputs/lab/run-1")

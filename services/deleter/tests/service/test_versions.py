@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from argus_testkit import eventually
+from argus_testkit.failpoints import Failpoints
 from argus_testkit.s3_stores import s3_client
 from argus_testkit.servers import minio_asked_for
 
@@ -93,3 +97,29 @@ async def test_a_new_version_written_meanwhile_stays(versioned: Any) -> None:
     rig.query.change("run-1", last_seen_at=datetime.now(UTC), ended_at=datetime.now(UTC))
     again = await rig.delete(run)
     assert (await rig.end_of(again.results[0].deletion_id, "run-1"))["bytes_freed"] == 5
+    rig.put("lab/run-1/a", body=b"by somebody else")
+    assert (await rig.delete(run)).results[0].skipped == "already_deleted"
+    rig.query.change("run-1", bytes=16, objects=1, measured_at=datetime.now(UTC))  # somebody has had it listed again
+    assert (await rig.preview(run)).bytes == 16
+    third = await rig.delete(run)
+    assert (await rig.end_of(third.results[0].deletion_id, "run-1"))["bytes_freed"] == 16
+
+
+async def test_versions_that_a_killed_call_has_deleted_are_counted(versioned: Any, tmp_path: Path) -> None:
+    """And the run goes on by the time the next deleter comes."""
+    rig, point = versioned, "argus_deleter.object_store:ObjectStore._delete_once"
+    failpoints = Failpoints(tmp_path / "failpoints", [point])
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a", "lab/run-1/b")
+    rig.put("lab/run-1/a")
+    first = rig.start(**failpoints.environment)
+    failpoints.arm(point, "after")
+    decision = await rig.delete(run)
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    rig.query.change("run-1", status="running")
+    rig.start()
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (end["outcome"], end["objects_deleted"], end["bytes_freed"], end["remaining_objects"]) == (
+        "partial", 3, 30, 0,
+    ), end  # fmt: skip

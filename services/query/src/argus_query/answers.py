@@ -74,7 +74,7 @@ class Moment(NamedTuple):
 def new_pool(url: str, size: int) -> AsyncConnectionPool[AsyncConnection[Any]]:
     """Connections that may only read, and no answer for longer than 5 s. Not opened yet."""
     options = (
-        f"-c search_path={LIVE} -c statement_timeout=5s -c lock_timeout=2s"
+        f"-c TimeZone=UTC -c search_path={LIVE} -c statement_timeout=5s -c lock_timeout=2s"
         " -c idle_in_transaction_session_timeout=20s -c plan_cache_mode=force_custom_plan"
     )
     return AsyncConnectionPool(

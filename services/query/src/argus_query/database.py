@@ -50,7 +50,7 @@ def is_passing(error: BaseException) -> bool:
 async def connect(url: str, name: str) -> AsyncConnection[Any]:
     """A connection in autocommit mode. `name` shows in pg_stat_activity."""
     # A plan for any parameters would lock and look at every partition of the log.
-    options = "-c plan_cache_mode=force_custom_plan"
+    options = "-c TimeZone=UTC -c plan_cache_mode=force_custom_plan"
     return await AsyncConnection.connect(
         url, autocommit=True, application_name=name, options=options, prepare_threshold=2, **KEEPALIVE
     )

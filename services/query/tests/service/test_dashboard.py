@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
@@ -88,13 +88,19 @@ def told_of(event: Event, random: Random, n: int) -> list[dict[str, Any]]:
     return told
 
 
+def told_of_one(told: list[dict[str, Any]], batch_id: str) -> list[dict[str, Any]]:
+    return [said for said in told if said["batch_id"] == batch_id]
+
+
 async def many_runs(live: Any, log: Any, event: Event, random: Random, n_runs: int = N_RUNS) -> None:
     whose = {
         f"b{n:03}": (random.choice(["lab", "office", "attic"]), random.choice(["ada", "bob", "eve"]))
         for n in range(n_runs)
     }
     told = [said for n in range(n_runs) for said in told_of(event, random, n)]
+    in_order = {f"b{n:03}": told_of_one(told, f"b{n:03}") for n in range(0, n_runs, 2)}
     random.shuffle(told)
+    told = [in_order[said["batch_id"]].pop(0) if said["batch_id"] in in_order else said for said in told]
     for said in told:
         workspace, user = whose[said["batch_id"]]
         log.append([said], workspace=workspace, user=user)
@@ -251,9 +257,11 @@ async def test_choices_are_of_ones_own_runs_and_for_an_admin_of_whom_he_leads(
             found = await ask(live, get_choices, question)
             seen = [run for run in everything if viewer.all_workspaces or run.workspace in viewer.workspaces]
             led = [run for run in seen if authority.covers(run.workspace, run.cluster)]
-            of_one = [
-                run for run in (seen if user in (None, viewer.user) else led) if run.user == (user or viewer.user)
-            ]
+            own = [run for run in seen if run.user == viewer.user]
+            if user is None:
+                of_one = [*own, *(run for run in led if run not in own)]
+            else:
+                of_one = [run for run in (seen if user == viewer.user else led) if run.user == user]
             counts: dict[str, int] = {}
             for label in [label for run in of_one if cluster in (None, run.cluster) for label in run.labels]:
                 counts[label] = counts.get(label, 0) + 1
@@ -358,3 +366,18 @@ async def test_the_number_of_statements_is_bounded(
                 statements.clear()
                 await read(live.writer, question, 0, *more)
                 assert len(statements) == most, statements
+
+
+async def test_days_are_utc_days_wherever_the_clock_hangs(live: Any, log: Any, event: Event) -> None:
+    """A server of one's own may tell times in a zone where it is still yesterday, or tomorrow already."""
+    await many_runs(live, log, event, Random(3))
+    fields = {"viewer": ROOT[0], "authority": ROOT[1], "days": 7}
+    late = NOW.replace(hour=20)
+    for of_day, hours in ((NOW, -8), (late, 10)):
+        now = of_day.astimezone(timezone(timedelta(hours=hours)))
+        assert now.date() != of_day.date()
+        for read, question, more in (
+            (get_spend, GetDashboardSpend(**fields), ()), (get_storage, GetDashboardStorage(**fields), (DEFAULT_RATES,)),
+            (list_runs, ListDashboardRuns(**fields), (DEFAULT_RATES,)),
+        ):  # fmt: skip
+            assert await ask(live, read, question, now, *more) == await ask(live, read, question, of_day, *more)

@@ -95,6 +95,7 @@ async def test_folders_that_overlap_are_found_and_no_others(live: Any, log: Any,
     for n in range(70):
         batch, output, work, workspace = f"b{n:02}", address(), address(), random.choice(["lab", "office"])
         log.append([event("batch_start", batch, at=n, output_dir=output, work_dir=work)], workspace=workspace)
+        log.append([event("batch_done", batch, at=n + 0.5)], workspace=workspace)
         deleted = random.random() < 0.2
         if deleted:
             log.append([event("outputs_deletion_finished", batch, at=n + 1, deletion_id=batch)], workspace=workspace)
@@ -138,13 +139,13 @@ async def test_who_waits_to_be_listed_waits_since_the_last_end(
     def end(batch: str, at: float, **start: Any) -> None:
         log.append([event("batch_start", batch, at=at - 1, **start), event("batch_failed", batch, at=at)])
 
+    log.append([event("outputs_measured", "b0", at=60, bytes=1, objects=1)])  # somebody has asked for it while it ran
     for n in range(5):
         end(f"b{n}", at=50 + n // 2, output_dir="s3://b/x")
     end("local", at=1, output_dir="/home")
     end("none", at=1)
     log.append([event("batch_start", "going", output_dir="s3://b/y")])
-    log.append([event("outputs_measured", "b0", at=49, bytes=1, objects=1)])
-    log.append([event("outputs_measured", "b1", at=50, bytes=1, objects=1)])
+    log.append([event("outputs_measured", "b1", at=49, bytes=1, objects=1)])  # the run's clock is ahead
     log.append([event("outputs_deletion_finished", "b4", at=53, deletion_id="d")])
     await live.project()
     waiting = await unmeasured(live)
@@ -163,4 +164,38 @@ async def test_who_waits_to_be_listed_waits_since_the_last_end(
     log.append([event("outputs_measured", "b2", at=99, bytes=1, objects=1)])
     await live.project()
     assert [one.batch_id for one in await unmeasured(live)] == ["b0", "b3", "b1"]
+    assert await differences(database.query_url, models_named("runs")) == []
+
+
+async def test_a_run_that_was_resumed_meanwhile_keeps_its_folder(
+    database: Database, live: Any, log: Any, event: Event
+) -> None:
+    """Its start came while a deletion was on its way, and says a time before it: it lay in a spool, or its clock is behind. Nobody else
+    may delete what it writes."""
+    log.append([event("batch_start", "b1", output_dir="s3://b/x/y"), event("batch_done", "b1", at=5)])
+    said = {"deletion_id": "d1", "requested_by": "ada"}
+    log.append([event("outputs_measured", "b1", at=8, bytes=3, objects=1)])
+    log.append([event("outputs_deletion_requested", "b1", at=10, **said)])
+    log.append([event("batch_start", "b1", at=7, attempt=2)])
+    log.append([event("outputs_deletion_finished", "b1", at=20, **said)])
+
+    async def state() -> tuple[Any, ...]:
+        await live.project()
+        (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]))
+        return (
+            one.status,
+            one.bytes,
+            one.deleted_at is not None,
+            [batch for batch, _, _ in await there(live, "s3://b/x")],
+        )
+
+    assert await state() == ("running", None, False, ["b1"])
+    log.append([event("batch_done", "b1", at=9, attempt=2)])
+    assert await state() == ("succeeded", None, False, ["b1"])
+    assert [one.batch_id for one in await unmeasured(live)] == ["b1"]
+    log.append([event("outputs_measured", "b1", at=30, bytes=0, objects=0)])
+    assert await state() == ("succeeded", 0, True, []), "a listing has found nothing"
+    assert await unmeasured(live) == []
+    log.append([event("outputs_measured", "b1", at=40, bytes=9, objects=1)])
+    assert await state() == ("succeeded", 9, False, ["b1"])
     assert await differences(database.query_url, models_named("runs")) == []

@@ -66,7 +66,7 @@ describe('what was left alone', () => {
   it('and what was not, with the time to think again', () => {
     expect(queuedWords({ outcome: 'accepted', n_taken: 2 }, 60)).toBe('2 deletions are queued: the first object goes in 60 seconds, and until then each can be cancelled.')
     expect(queuedWords({ outcome: 'accepted', n_taken: 1 }, 0)).toBe('1 deletion is queued.')
-    expect(queuedWords({ outcome: 'queued', n_taken: 1 }, 60)).toContain('away')
+    expect(queuedWords({ outcome: 'queued', n_taken: 1 }, 60)).toContain('has not answered yet')
     expect(queuedWords({ outcome: 'accepted', n_taken: 0 }, 60)).toBe('No deletion was queued.')
   })
 })

@@ -97,7 +97,7 @@ export function dropped(results: readonly { batch_id: string; skipped?: Skipped 
 export function queuedWords({ outcome: said, n_taken }: Pick<DeletionResult, 'outcome' | 'n_taken'>, grace_s: number): string {
   if (n_taken === 0) return 'No deletion was queued.'
   const what = `${formatCount(n_taken)} ${n_taken === 1 ? 'deletion is' : 'deletions are'} queued`
-  if (said === 'queued') return `${what}; the service that deletes is away and decides when it is back.`
+  if (said === 'queued') return `${formatCount(n_taken)} ${n_taken === 1 ? 'run is' : 'runs are'} handed on; the service that deletes has not answered yet. What becomes of each stands above.`
   return grace_s > 0 ? `${what}: the first object goes in ${graceWords(grace_s)}, and until then each can be cancelled.` : `${what}.`
 }
 

@@ -79,8 +79,8 @@ FROM deleter.manifest_parts WHERE deletion_id = %(deletion_id)s
 
 -- name: unknown_parts
 -- Those that were begun, and whose result is not known.
-SELECT count(*) FROM deleter.manifest_parts
-WHERE deletion_id = %(deletion_id)s AND first_look IS NOT NULL AND done_at IS NULL
+SELECT number FROM deleter.manifest_parts
+WHERE deletion_id = %(deletion_id)s AND first_look IS NOT NULL AND done_at IS NULL ORDER BY number
 
 -- name: first_errors
 SELECT e.error
@@ -136,6 +136,15 @@ UPDATE deleter.outbox SET notification_id = %(notification_id)s WHERE notificati
 -- name: unsaid
 SELECT notification_id, originator_id, originator_version, topic, state FROM deleter.decisions
 WHERE notification_id > %(above)s ORDER BY notification_id LIMIT %(limit)s
+
+-- name: newest_decision
+-- Of those that are said to the log.
+SELECT originator_id, originator_version FROM deleter.decisions
+WHERE topic <> 'outputs_opened' ORDER BY notification_id DESC LIMIT 1
+
+-- name: log_with
+-- How far the log is, where it has this event.
+SELECT next_position - 1 FROM log.head WHERE EXISTS (SELECT FROM log.event_ids WHERE event_id = %(event_id)s)
 
 -- name: outbox_lag
 SELECT coalesce((SELECT max(notification_id) FROM deleter.decisions), 0) - (SELECT notification_id FROM deleter.outbox)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
@@ -123,7 +123,7 @@ async def get_storage(
 async def get_choices(
     connection: AsyncConnection[Any], question: GetDashboardChoices, position: int
 ) -> DashboardChoices:
-    scope = scope_of(question.viewer, question.authority, question.user or question.viewer.user)
+    scope = scope_of(question.viewer, question.authority, question.user)
     labels: list[str] = []
     others: dict[str, list[str]] = {"cluster": [], "user": []}
     if scope is not None:
@@ -147,7 +147,7 @@ async def _by_bucket(
         cursor = await connection.execute(_SQL["by_day"].replace("/* source */", about.source), about.scope.wanted)
         async for day, n_runs, cost, wasted, n_bytes in cursor:
             by_day[day] = _Sums(n_runs, int(cost), int(wasted), int(n_bytes))
-    window = window_of(_n_days(question), now)
+    window = window_of(_n_days(question), now.astimezone(UTC))
     if window is None:
         if not by_day:
             return []

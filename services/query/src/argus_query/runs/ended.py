@@ -105,7 +105,7 @@ def outputs_row(state: RunState) -> OutputsRow | None:
     if not output_dir and not work_dir:
         return None
     end = state.life.end()
-    waits = end is not None and (output_dir or "").startswith("s3://") and not state.outputs.known_since(end.at)
+    waits = end is not None and (output_dir or "").startswith("s3://") and not state.outputs.known_since(state.told)
     row = OutputsRow(
         None if state.outputs_deleted_at is not None else _folder(output_dir),
         _folder(work_dir),

@@ -1,6 +1,8 @@
 """What the log says of a run's outputs: how large they are, and what became of them. Pure.
 
-Argus' own clock decides what is newest, whatever attempt a fact names: who lists or deletes a folder knows no attempts.
+Argus' own clock decides what is newest, whatever attempt a fact names: who lists or deletes a folder knows no attempts. Whether
+the run itself has begun or ended since is told by the order of the log, because a run's clock may be wrong, and what it has
+said may have lain in a spool meanwhile.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ _STATES: dict[str, tuple[int, DeletionState]] = {
 
 
 class Measured(NamedTuple):
-    """One listing. `at`: microseconds since 1970, as all times here."""
+    """One listing. `at`: microseconds since 1970, as all times here. `position`: in the log."""
 
     at: int
     event_id: str
     bytes: int
     objects: int
     by_storage_class: dict[str, int]
+    position: int
 
 
 class Step(NamedTuple):
@@ -43,6 +46,8 @@ class Deletion(NamedTuple):
     """When it was first heard of: mostly, when it was asked for."""
     deletion_id: str
     step: Step
+    first_position: int
+    """Of its first fact in the log: what the run has said behind it, nobody knew who asked for it."""
 
 
 @dataclass(slots=True)
@@ -58,45 +63,50 @@ class OutputsKnown:
     def is_any(self) -> bool:
         return self.measured is not None or bool(self.deletions)
 
-    def project(self, kind: str, event: dict[str, Any], at: int) -> None:
+    def project(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         """The fact is known now; of other kinds nothing is kept."""
         data: dict[str, Any] = event.get("data") or {}
         if kind == "outputs_measured":
-            said = Measured(at, event["event_id"], data["bytes"], data["objects"], data.get("by_storage_class") or {})
+            by_class = data.get("by_storage_class") or {}
+            said = Measured(at, event["event_id"], data["bytes"], data["objects"], by_class, position)
             if self.measured is None or said[:2] > self.measured[:2]:
                 self.measured = said
         elif kind in _STATES:
-            self._project_deletion(Deletion(at, data["deletion_id"], step_of(kind, event, at)))
+            self._project_deletion(Deletion(at, data["deletion_id"], step_of(kind, event, at), position))
             if kind == "outputs_deletion_finished":
                 self.finished = at if self.finished is None else max(self.finished, at)
 
     def _project_deletion(self, said: Deletion) -> None:
         known = self.deletions.get(said.deletion_id, said)
-        first_at, step = min(known.first_at, said.first_at), max(known.step, said.step)
-        self.deletions[said.deletion_id] = Deletion(first_at, said.deletion_id, step)
+        self.deletions[said.deletion_id] = Deletion(
+            min(known.first_at, said.first_at), said.deletion_id, max(known.step, said.step),
+            min(known.first_position, said.first_position),
+        )  # fmt: skip
 
-    def deleted_at(self, last_start: int | None) -> int | None:
-        """When all of them were deleted; None where the run has begun anew since, or a later listing has found something."""
-        if self.finished is None or (last_start is not None and last_start > self.finished):
+    def deleted_at(self, told: int) -> int | None:
+        """When all of them were deleted; None where a later listing has found something, or the run has begun or ended since that
+        was asked for, and nobody has listed them since. told: the log's last position at which it did."""
+        if self.finished is None:
             return None
-        if self.measured is not None and self.measured.at > self.finished and self.measured.bytes > 0:
-            return None
-        return self.finished
+        if self.measured is not None and self.measured.at > self.finished:
+            if self.measured.bytes > 0:
+                return None
+            if self.measured.position > told:
+                return self.finished
+        ended = [one.first_position for one in self.deletions.values() if one.step.state == "deleted"]
+        return self.finished if max(ended, default=-1) > told else None
 
-    def live(self, last_start: int | None) -> Measured | None:
+    def live(self, deleted_at: int | None) -> Measured | None:
         """The newest listing that still tells something; None where their size is not known. Deleted ones have no bytes."""
-        deleted_at = self.deleted_at(last_start)
         if deleted_at is not None:
-            return Measured(deleted_at, "", 0, 0, {})
+            return Measured(deleted_at, "", 0, 0, {}, -1)
         if self.measured is None or (self.finished is not None and self.measured.at <= self.finished):
             return None
         return self.measured
 
-    def known_since(self, at: int) -> bool:
-        """They were listed at `at` or later; a deletion ends with a listing, too."""
-        return (self.measured is not None and self.measured.at >= at) or (
-            self.finished is not None and self.finished >= at
-        )
+    def known_since(self, told: int) -> bool:
+        """They were listed, or deleted, after the run has begun or ended for the last time."""
+        return (self.measured is not None and self.measured.position > told) or self.deleted_at(told) is not None
 
     def deletion(self) -> Deletion | None:
         """The newest that is on its way, else the newest."""
@@ -106,12 +116,14 @@ class OutputsKnown:
         return {
             "measured": None if self.measured is None else list(self.measured),
             "finished": self.finished,
-            "deletions": [[at, deletion_id, list(step)] for at, deletion_id, step in sorted(self.deletions.values())],
+            "deletions": [
+                [at, one, list(step), position] for at, one, step, position in sorted(self.deletions.values())
+            ],
         }
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> OutputsKnown:
-        deletions = [Deletion(at, deletion_id, Step(*step)) for at, deletion_id, step in raw["deletions"]]
+        deletions = [Deletion(at, one, Step(*step), position) for at, one, step, position in raw["deletions"]]
         return cls(
             measured=None if raw["measured"] is None else Measured(*raw["measured"]),
             finished=raw["finished"],

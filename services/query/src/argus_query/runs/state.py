@@ -16,7 +16,7 @@ from argus_query.facts import (
     short_name,
     state_field,
 )
-from argus_query.lifecycle import Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
+from argus_query.lifecycle import TERMINAL, Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
 from argus_query.runs.ended import EndedRow, OutputsRow, ended_row, outputs_row
 from argus_query.runs.outputs import Measured, OutputsKnown, is_about_outputs
 from argus_query.sql import array_text
@@ -57,6 +57,8 @@ class RunState:
     cost: tuple[float | None, float | None] | None = None
     """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
+    told: int = -1
+    """The log's last position at which the run has said that it begins or ends."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -111,6 +113,8 @@ class RunState:
         data = event.get("data") or {}
         attempt = attempt_of(event)
         kept = {} if kind == "batch_start" else data
+        if position > self.told:
+            self.told, self.changed = position, True
         if self.life.add(Fact(event["event_id"], kind, attempt, at, position, kept)):
             self.changed = True
         if kind == "batch_start":
@@ -127,7 +131,7 @@ class RunState:
             if self.stop is None or (fact.attempt, fact.order) > (self.stop.attempt, self.stop.order):
                 self.stop = fact
         elif is_about_outputs(kind):
-            self.outputs.project(kind, event, at)
+            self.outputs.project(kind, event, at, position)
 
     def _project_dropped(self, producer: str | None, dropped: dict[str, int]) -> None:
         """A sender counts up, so the highest number of each process is the one to add."""
@@ -193,14 +197,12 @@ class RunState:
 
     @property
     def outputs_deleted_at(self) -> int | None:
-        """When all outputs were deleted, where the run has not begun anew since."""
-        start = self.life.last_start
-        return self.outputs.deleted_at(None if start is None else start.at)
+        """When all outputs were deleted, where the run neither goes on nor has begun or ended since."""
+        return self.outputs.deleted_at(self.told) if self.life.status() in TERMINAL else None
 
     def live_outputs(self) -> Measured | None:
         """The newest listing that still tells something of the outputs; None: their size is not known."""
-        start = self.life.last_start
-        return self.outputs.live(None if start is None else start.at)
+        return self.outputs.live(self.outputs_deleted_at)
 
     def found_by(self) -> FoundBy:
         labels, project = self.labels, self.project
@@ -273,6 +275,7 @@ class RunState:
             "attempts": self.attempts,
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
+            "told": self.told,
             "first_at": self.first_at,
             "cost": self.cost,
             "outputs": self.outputs.to_json() if self.outputs.is_any else None,
@@ -289,6 +292,7 @@ class RunState:
             attempts=raw["attempts"],
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
+            told=raw["told"],
             first_at=raw["first_at"],
             cost=None if raw.get("cost") is None else tuple(raw["cost"]),
             outputs=OutputsKnown() if raw.get("outputs") is None else OutputsKnown.from_json(raw["outputs"]),
