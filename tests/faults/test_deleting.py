@@ -145,8 +145,8 @@ def kinds(deletion: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def meanwhile(store: Store, folder: str, what: Callable[[], None]) -> Iterator[None]:
-    """`what` happens while the second delete call in `folder` is on its way; it must have happened at the end."""
+def meanwhile(store: Store, folder: str, what: Callable[[], None]) -> Iterator[threading.Event]:
+    """`what` happens while the second delete call in `folder` is on its way, and the event is set then; it must be at the end."""
     seen, done = 0, threading.Event()
     lock = threading.Lock()
 
@@ -162,7 +162,7 @@ def meanwhile(store: Store, folder: str, what: Callable[[], None]) -> Iterator[N
             done.set()
 
     store.proxy.before = hook
-    yield
+    yield done
     assert done.is_set(), "no second delete call was made"
     store.proxy.before = lambda call: None
 
@@ -265,21 +265,47 @@ def _family(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def test_a_run_that_is_resumed_in_the_grace_time_keeps_everything(
-    store: Store, client: httpx.Client, sender: Sender
+@pytest.mark.parametrize("attempt", [2, 1])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_run_that_begins_anew_in_the_grace_time_keeps_everything(
+    store: Store, client: httpx.Client, sender: Sender, attempt: int, ends: bool
 ) -> None:
-    """L6."""
+    """L6. Also where it says the number that it had, and where it is through again before the time has come."""
     batch_id, folder = finished(sender, store, ["a", "b"])
     (asked,) = ask(client, batch_id)
-    sender.say(
-        batch_id, "batch_start", (None, {"name": "again", "output_dir": f"s3://{BUCKET}/{folder}"}), at_s=70, attempt=2
-    )
+    place = f"s3://{BUCKET}/{folder}"
+    sender.say(batch_id, "batch_start", (None, {"name": "again", "output_dir": place}), at_s=70, attempt=attempt)
+    if ends:
+        sender.say(batch_id, "batch_done", (None, {}), at_s=80, attempt=attempt)
     told = receipt(client, asked["deletion_id"])
     assert (told["state"], told["objects_deleted"]) == ("failed", 0), told
     assert told["reason"].startswith("checked again"), told
     assert len(store.keys(folder)) == 2
-    (running,) = ask(client, batch_id)
-    assert running["skipped"] == "not_terminal"
+    (again,) = ask(client, batch_id)
+    if not ends:
+        assert again["skipped"] == "not_terminal", again
+    else:
+        assert receipt(client, again["deletion_id"])["objects_deleted"] == 2
+
+
+def test_a_run_that_begins_anew_while_a_killed_deleter_is_away_keeps_the_rest(
+    faulty_stack: LocalStack, store: Store, client: httpx.Client, sender: Sender
+) -> None:
+    """L5 with L6."""
+    batch_id, folder = finished(sender, store, many())
+
+    def kill_and_begin() -> None:
+        faulty_stack.put_down("deleter")
+        sender.say(batch_id, "batch_start", (None, {"name": "again", "output_dir": f"s3://{BUCKET}/{folder}"}), at_s=70)
+
+    with meanwhile(store, folder, kill_and_begin) as done:
+        (asked,) = ask(client, batch_id)
+        assert done.wait(60)
+    faulty_stack.put_up("deleter")
+    told = receipt(client, asked["deletion_id"])
+    left = store.keys(folder)
+    assert (told["state"], told["remaining_objects"]) == ("partial", len(left)), told
+    assert told["objects_deleted"] == N_OBJECTS - len(left) < N_OBJECTS
 
 
 def test_what_somebody_writes_meanwhile_stays(store: Store, client: httpx.Client, sender: Sender) -> None:

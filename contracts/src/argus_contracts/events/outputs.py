@@ -15,6 +15,8 @@ class OutputsMeasuredData(Data):
     objects: Count
     by_storage_class: dict[str, Count] = {}
     """Bytes per storage class."""
+    told: Count | None = None
+    """The log's last position at which the run, or a job of it, had begun or ended, as whoever listed knew it."""
 
 
 class OutputsMeasured(BatchEvent):
@@ -49,6 +51,8 @@ class OutputsDeletionData(Data):
     """Whose runs an admin asked for; None: his own."""
     location: Short | None = None
     """`s3://bucket/folder/`: nothing outside of it is touched."""
+    told: Count | None = None
+    """The log's last position at which the run, or a job of it, had begun or ended, when it was asked for."""
     due_at: AwareDatetime | None = None
     """When the grace time ends; until then it can be cancelled."""
     manifest_sha256: Short | None = None

@@ -27,6 +27,10 @@ class Outputs(BaseModel):
     cluster: str | None
     status: RunStatus
     ended_at: datetime | None
+    told: int
+    """The log's last position at which the run, or a job of it, has begun or ended; -1: it never has."""
+    goes_on: bool
+    """There it has begun: something may be written still, whatever the status says of earlier ends."""
     last_seen_at: datetime
     """Argus' clock at the last event that the run itself has sent."""
     output_dir: str | None
@@ -49,13 +53,16 @@ class OutputsAnswer(Answer):
 class FindOutputs(Asked):
     """Runs whose output or work folder overlaps `location` (`s3://bucket/folder/`): is it, lies in it, or has it inside.
 
-    Of those the viewer may see. Runs whose outputs were deleted do not count, but for work folders. At most 100.
+    Of those the viewer may see. Runs whose outputs were deleted do not count, but for work folders, and for folders that a run has
+    named once and names no more. At most 100.
     """
 
     location: str
     workspace: str | None = None
     user: str | None = None
     """Both, or neither: only runs of this user in this workspace."""
+    but_for: str | None = None
+    """A run that does not count."""
 
 
 class OutputsThere(BaseModel):
@@ -76,8 +83,7 @@ class OutputsThereAnswer(Answer):
 
 class ListUnmeasured(Asked):
     """Runs that have ended, have an `output_dir` of the form `s3://…`, and were not listed since their (last) end: the longest
-    waiting first. A deletion that has finished is a listing, too. The end is by the sender's clock: where that is ahead, a run waits
-    until its end has passed."""
+    waiting first. A deletion that has finished is a listing, too."""
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     behind: str | None = None
@@ -90,6 +96,8 @@ class Unmeasured(BaseModel):
     workspace: str
     output_dir: str
     ended_at: datetime
+    told: int
+    """As in `Outputs`."""
 
 
 class UnmeasuredList(Answer):

@@ -43,15 +43,13 @@ class OutputDeletion(Aggregate):
     class Requested(Event):
         TOPIC = "outputs_deletion_requested"
         data: dict[str, Any]
-        run_ended_at: datetime | None
-        """The end after which it was asked for."""
 
         def apply(self, aggregate: Any) -> None:
             data = self.data
             aggregate.deletion_id, aggregate.state = data["deletion_id"], "requested"
             aggregate.location = data["location"]
             aggregate.due_at = datetime.fromisoformat(data["due_at"])
-            aggregate.requested_by, aggregate.run_ended_at = data["requested_by"], self.run_ended_at
+            aggregate.requested_by, aggregate.told = data["requested_by"], data["told"]
             aggregate.ended_at = None
 
     class Planned(Event):
@@ -94,7 +92,8 @@ class OutputDeletion(Aggregate):
         self.state: DeletionState | None = None
         self.deletion_id: str | None = None
         self.location = self.requested_by = ""
-        self.due_at = self.started_at = self.ended_at = self.run_ended_at = cast("datetime | None", None)
+        self.due_at = self.started_at = self.ended_at = cast("datetime | None", None)
+        self.told = -1
         self.planned: dict[str, Any] = {}
 
     @classmethod
@@ -122,17 +121,18 @@ class OutputDeletion(Aggregate):
         )
 
     def request(
-        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, run_ended_at: datetime | None,
+        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, told: int,
         now: datetime, grace_s: float,
     ) -> RunDecision:  # fmt: skip
-        """It is asked for, and touches nothing for `grace_s` seconds."""
+        """It is asked for, and touches nothing for `grace_s` seconds. told: where the run has last begun or ended (`Outputs`); whatever
+        it begins or ends behind that ends the deletion."""
         assert not self.in_flight
         due_at = now + timedelta(seconds=grace_s)
         said = {
             "deletion_id": deletion_id, "requested_by": requested_by, "as_user": as_user, "location": location,
-            "due_at": due_at.isoformat(),
+            "due_at": due_at.isoformat(), "told": told,
         }  # fmt: skip
-        self.trigger_event(self.Requested, data=_without_none(said), run_ended_at=run_ended_at, timestamp=now)
+        self.trigger_event(self.Requested, data=_without_none(said), timestamp=now)
         return RunDecision(batch_id=self.batch_id, deletion_id=deletion_id, due_at=due_at)
 
     def cancel(self, deletion_id: str, cancelled_by: str) -> RunDecision:
@@ -171,14 +171,13 @@ class OutputDeletion(Aggregate):
         """said: the fact's other fields."""
         assert self.in_flight
         event = self.Finished if outcome == "deleted" else self.Failed
-        whole = {"deletion_id": self.deletion_id, **self.planned, "outcome": outcome, **said}
+        whole = {"deletion_id": self.deletion_id, **self.planned, "outcome": outcome, "told": self.told, **said}
         self.trigger_event(event, data=_without_none(whole))
 
-    def measured(self, n_bytes: int, objects: int, by_storage_class: dict[str, int]) -> None:
+    def measured(self, n_bytes: int, objects: int, by_storage_class: dict[str, int], told: int) -> None:
         assert not self.in_flight
-        self.trigger_event(
-            self.Measured, data={"bytes": n_bytes, "objects": objects, "by_storage_class": by_storage_class}
-        )
+        said = {"bytes": n_bytes, "objects": objects, "by_storage_class": by_storage_class, "told": max(0, told)}
+        self.trigger_event(self.Measured, data=said)
 
 
 def _without_none(said: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from argus_deleter.roots import parse_roots
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 RUN = OwnedRun(batch_id="b1", workspace="lab", user="ada")
 FOUND = Outputs(
-    batch_id="b1", name="b1", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=NOW,
+    batch_id="b1", name="b1", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=NOW, told=100, goes_on=False,
     last_seen_at=NOW - timedelta(hours=1), output_dir="s3://outputs/lab/b1", bytes=None, objects=None, measured_at=None,
     deleted_at=None, deletion_id=None,
 )  # fmt: skip
@@ -116,7 +116,7 @@ def test_every_decision_is_a_fact_of_the_contract() -> None:
         "partial",
         {"objects_deleted": 2, "bytes_freed": 20, "errors": [{"key": "k", "code": "AccessDenied"}], "reason": "x"},
     )
-    one.measured(10, 1, {"STANDARD": 10})
+    one.measured(10, 1, {"STANDARD": 10}, 7)
     decision, _ = requested(one=one)
     one.cancel(decision.deletion_id, "eve")
     facts = [fact for event in one.pending_events if (fact := fact_of(event, "b1"))]

@@ -176,6 +176,11 @@ def is_lifecycle_kind(kind: str) -> bool:
     return kind in _ROLES
 
 
+def is_start(kind: str) -> bool:
+    """Of a lifecycle kind: something begins, or waits to."""
+    return _ROLES[kind] in ("start", "queued")
+
+
 def is_sign_of_life(kind: str) -> bool:
     """The run itself said it: not a decision of Argus, not a bill that came later."""
     return kind not in _SAID_FROM_OUTSIDE

@@ -75,9 +75,9 @@ def told_of(event: Event, random: Random, n: int) -> list[dict[str, Any]]:
     for _ in range(random.randrange(3)):
         sizes = {"bytes": random.choice(SIZES), "objects": random.randrange(9)}
         told.append(event("outputs_measured", batch, at=began + random.randrange(60, 200), **sizes))
-    if random.random() < 0.3:
+    if random.random() < 0.5:
         said = {"deletion_id": f"del-{batch}", "requested_by": "ada", "as_user": None}
-        for kind in ("requested", "started", random.choice(["finished", "failed", "progressed"])):
+        for kind in ("requested", "started", random.choice(["finished", "finished", "failed", "progressed"])):
             told.append(event(f"outputs_deletion_{kind}", batch, at=began + random.randrange(60, 200), **said))
     if random.random() < 0.2:
         attempt = random.choice([1, 2])

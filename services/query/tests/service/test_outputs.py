@@ -198,4 +198,74 @@ async def test_a_run_that_was_resumed_meanwhile_keeps_its_folder(
     assert await unmeasured(live) == []
     log.append([event("outputs_measured", "b1", at=40, bytes=9, objects=1)])
     assert await state() == ("succeeded", 9, False, ["b1"])
+    log.append([event("outputs_measured", "b1", at=41, bytes=0, objects=1)])
+    assert await state() == ("succeeded", 0, False, ["b1"]), "an object without content is one"
+    assert await differences(database.query_url, models_named("runs")) == []
+
+
+async def test_whether_a_run_goes_on_is_told_by_the_newest_start_or_end(live: Any, log: Any, event: Event) -> None:
+    """Also where a good end has made its status final: under the same number it may begin again, and write."""
+
+    async def told() -> tuple[str, int, bool]:
+        await live.project()
+        (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]))
+        return one.status, one.told, one.goes_on
+
+    log.append([event("batch_start", "b1", output_dir="s3://b/x"), event("batch_done", "b1", at=5)])
+    status, first, goes_on = await told()
+    assert (status, goes_on) == ("succeeded", False)
+    log.append([event("job_epoch", "b1", job_id="j", at=6, epoch=1, metrics={"loss": 1.0})])
+    assert await told() == ("succeeded", first, False)
+    log.append([event("batch_start", "b1", at=3)])
+    assert await told() == ("succeeded", first + 2, True)
+    log.append([event("batch_done", "b1", at=4)])
+    assert await told() == ("succeeded", first + 3, False)
+    log.append([event("job_start", "b1", job_id="late", at=1)])
+    assert await told() == ("succeeded", first + 4, True)
+    log.append([event("job_failed", "b1", job_id="late", at=2)])
+    assert await told() == ("succeeded", first + 5, False)
+
+
+async def test_what_a_partial_deletion_has_left_is_its_size(live: Any, log: Any, event: Event) -> None:
+    log.append([event("batch_start", "b1", output_dir="s3://b/x"), event("batch_done", "b1", at=5)])
+    log.append([event("outputs_measured", "b1", at=8, bytes=300, objects=30, told=2)])
+    said = {"deletion_id": "d1", "requested_by": "ada", "told": 2}
+    log.append([event("outputs_deletion_requested", "b1", at=10, **said)])
+    left = {
+        "outcome": "partial",
+        "objects_deleted": 29,
+        "bytes_freed": 293,
+        "remaining_objects": 1,
+        "remaining_bytes": 7,
+    }
+    log.append([event("outputs_deletion_failed", "b1", at=20, **said, **left)])
+    await live.project()
+    (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]))
+    assert (one.bytes, one.objects, one.deleted_at) == (7, 1, None)
+    assert await unmeasured(live) == []
+
+
+async def test_folders_that_a_run_names_no_more_are_its_own_still(
+    database: Database, live: Any, log: Any, event: Event
+) -> None:
+    """What its first attempt has written is there, though it writes elsewhere since."""
+    log.append([event("batch_start", "moved", output_dir="s3://b/p/old", work_dir="s3://b/p/work")])
+    log.append([event("batch_failed", "moved", at=5)])
+    log.append([event("batch_start", "moved", at=6, attempt=2, output_dir="s3://b/q/new")])
+    log.append([event("batch_start", "parent", output_dir="s3://b/p/")])
+    await live.project()
+    assert await there(live, "s3://b/p") == [
+        ("parent", "s3://b/p/", False), ("moved", "s3://b/p/old/", False), ("moved", "s3://b/p/work/", True),
+    ]  # fmt: skip
+    assert [one for one, _, _ in await there(live, "s3://b/p/old/x")] == ["parent", "moved"]
+    question = FindOutputs(viewer=DELETER, location="s3://b/p", but_for="moved", workspace="lab", user="ada")
+    assert [one.batch_id for one in await ask(live, find_outputs, question)] == ["parent"]
+    log.append([event("batch_start", "moved", at=7, attempt=3, output_dir="s3://b/p/old")])
+    await live.project()
+    assert [one for one, _, _ in await there(live, "s3://b/q/")] == ["moved"]
+    assert [one for one, _, _ in await there(live, "s3://b/p/old/")] == ["parent", "moved"]
+    assert await differences(database.query_url, models_named("runs")) == []
+    log.append([event("run_purged", "moved", at=9, manifest_sha256="0" * 64)], user="argus")
+    await live.project()
+    assert await there(live, "s3://b/q/") == []
     assert await differences(database.query_url, models_named("runs")) == []

@@ -5,32 +5,42 @@ SELECT r.batch_id, r.workspace, r.user_name, r.status, coalesce(r.last_seen_at, 
 
 -- name: owned
 -- Stands in place of `owned` below.
-(%(user)s::text IS NULL OR (workspace = %(workspace)s
- AND EXISTS (SELECT FROM runs o WHERE o.batch_id = run_outputs.batch_id AND o.user_name = %(user)s)))
+(%(but_for)s::text IS NULL OR f.batch_id <> %(but_for)s) AND (%(user)s::text IS NULL OR (workspace = %(workspace)s
+ AND EXISTS (SELECT FROM runs o WHERE o.batch_id = f.batch_id AND o.user_name = %(user)s)))
 
 -- name: find_outputs
--- Folders that hold the asked one, and those at or below it: each of the four is one or a few ranges of an index.
+-- Folders that hold the asked one, and those at or below it: each of the six is one or a few ranges of an index.
 SELECT f.batch_id, r.workspace, r.user_name, r.status, f.folder, f.is_work_dir, s.summary
   FROM (SELECT *
           FROM ((SELECT batch_id, output_folder AS folder, false AS is_work_dir
-                   FROM run_outputs
+                   FROM run_outputs f
                   WHERE output_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY output_folder, batch_id LIMIT %(limit)s)
                 UNION ALL
                 (SELECT batch_id, output_folder, false
-                   FROM run_outputs
+                   FROM run_outputs f
                   WHERE output_folder >= %(folder)s AND output_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY output_folder, batch_id LIMIT %(limit)s)
                 UNION ALL
                 (SELECT batch_id, work_folder, true
-                   FROM run_outputs
+                   FROM run_outputs f
                   WHERE work_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
                   ORDER BY work_folder, batch_id LIMIT %(limit)s)
                 UNION ALL
                 (SELECT batch_id, work_folder, true
-                   FROM run_outputs
+                   FROM run_outputs f
                   WHERE work_folder >= %(folder)s AND work_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY work_folder, batch_id LIMIT %(limit)s)) AS overlapping
+                  ORDER BY work_folder, batch_id LIMIT %(limit)s)
+                UNION ALL
+                (SELECT batch_id, folder, false
+                   FROM run_former_folders f
+                  WHERE folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
+                  ORDER BY folder, batch_id LIMIT %(limit)s)
+                UNION ALL
+                (SELECT batch_id, folder, false
+                   FROM run_former_folders f
+                  WHERE folder >= %(folder)s AND folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
+                  ORDER BY folder, batch_id LIMIT %(limit)s)) AS overlapping
          ORDER BY folder, batch_id, is_work_dir
          LIMIT %(limit)s) AS f
   JOIN runs r USING (batch_id)
@@ -38,8 +48,8 @@ SELECT f.batch_id, r.workspace, r.user_name, r.status, f.folder, f.is_work_dir, 
  ORDER BY f.folder, f.batch_id, f.is_work_dir;
 
 -- name: list_unmeasured
-SELECT o.batch_id, o.workspace, o.unmeasured_since, s.summary -> 'dashboard' ->> 'output_dir'
-  FROM (SELECT batch_id, workspace, unmeasured_since
+SELECT o.batch_id, o.workspace, o.unmeasured_since, s.summary -> 'dashboard' ->> 'output_dir', o.told
+  FROM (SELECT batch_id, workspace, unmeasured_since, told
           FROM run_outputs
          WHERE unmeasured_since IS NOT NULL AND (%(all)s OR workspace = ANY (%(workspaces)s))
            AND (%(since)s::timestamptz IS NULL OR (unmeasured_since, batch_id) > (%(since)s, %(batch_id)s::text))

@@ -52,6 +52,8 @@ def _outputs(row: dict[str, Any]) -> Outputs:
         cluster=known.get("cluster"),
         status=row["status"],
         ended_at=summary["ended_at"],
+        told=known.get("told", -1),
+        goes_on=known.get("goes_on", False),
         last_seen_at=row["last_seen_at"],
         output_dir=known.get("output_dir"),
         bytes=known.get("bytes"),
@@ -76,6 +78,7 @@ async def find_outputs(connection: AsyncConnection[Any], question: FindOutputs, 
         "limit": MOST_THERE,
         "workspace": question.workspace,
         "user": question.user,
+        "but_for": question.but_for,
         **seen_by(question.viewer),
     }
     cursor = connection.cursor(row_factory=dict_row)
@@ -120,7 +123,8 @@ async def list_unmeasured(connection: AsyncConnection[Any], question: ListUnmeas
                 workspace=workspace,
                 output_dir=output_dir,
                 ended_at=ended_at,
+                told=told,
             )
-            async for batch_id, workspace, ended_at, output_dir in cursor
+            async for batch_id, workspace, ended_at, output_dir, told in cursor
         ],
     )

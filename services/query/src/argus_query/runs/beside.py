@@ -8,18 +8,19 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from argus_query.facts import iso
-from argus_query.runs.ended import Change, choice_changes, day_changes, ended_row, outputs_row
+from argus_query.runs.ended import Change, choice_changes, day_changes, ended_row, former_folders, outputs_row
 from argus_query.runs.state import FoundBy, RunState
 from argus_query.sql import columns_of, load
 
 _SQL = load(__package__ or "", "ended.sql")
-TABLES = ("dashboard_runs", "dashboard_days", "dashboard_choices", "run_outputs")
+TABLES = ("dashboard_runs", "dashboard_days", "dashboard_choices", "run_outputs", "run_former_folders")
 
 
 async def store_beside(connection: AsyncConnection[Any], changed: Sequence[tuple[RunState, FoundBy]]) -> None:
     """These tables tell of these runs as they are now, and are found by what stands beside each."""
     await _store_ended(connection, changed)
     await _store_outputs(connection, [state for state, _ in changed])
+    await _store_former(connection, [state for state, _ in changed])
 
 
 async def erase_beside(connection: AsyncConnection[Any], purged: Sequence[str], known: Sequence[RunState]) -> None:
@@ -27,6 +28,7 @@ async def erase_beside(connection: AsyncConnection[Any], purged: Sequence[str], 
     changes: list[Change] = [(state.stored_ended, None) for state in known if state.stored_ended is not None]
     await _move(connection, changes)
     await connection.execute(_SQL["delete_outputs"], [list(purged)])
+    await connection.execute(_SQL["delete_former"], [list(purged)])
 
 
 async def _store_ended(connection: AsyncConnection[Any], changed: Sequence[tuple[RunState, FoundBy]]) -> None:
@@ -74,8 +76,22 @@ async def _store_outputs(connection: AsyncConnection[Any], changed: Sequence[Run
             gone.append(state.batch_id)
         else:
             since = iso(now.unmeasured_since)
-            there.append((state.batch_id, state.workspace, now.output_folder, now.work_folder, since))
+            there.append((state.batch_id, state.workspace, now.output_folder, now.work_folder, since, now.told))
     if there:
         await connection.execute(_SQL["upsert_outputs"], columns_of(there))
     if gone:
         await connection.execute(_SQL["delete_outputs"], [gone])
+
+
+async def _store_former(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
+    others = [(state, now) for state in changed if (now := former_folders(state)) != state.stored_former]
+    if not others:
+        return
+    known = [state.batch_id for state, _ in others if state.stored_former]
+    if known:
+        await connection.execute(_SQL["delete_former"], [known])
+    rows = [(state.batch_id, state.workspace, folder) for state, now in others for folder in sorted(now)]
+    if rows:
+        await connection.execute(_SQL["insert_former"], columns_of(rows))
+    for state, now in others:
+        state.stored_former = now

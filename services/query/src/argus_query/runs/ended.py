@@ -96,7 +96,9 @@ class OutputsRow(NamedTuple):
     """`s3://bucket/folder/`, as `locations.claimed` reads it; None where it is no such address, or nothing is left there."""
     work_folder: str | None
     unmeasured_since: int | None
-    """When the run ended, where nobody has listed its outputs since."""
+    """When the run ended, where nobody has listed its outputs since,"""
+    told: int | None
+    """and where the log tells of that."""
 
 
 def outputs_row(state: RunState) -> OutputsRow | None:
@@ -107,15 +109,23 @@ def outputs_row(state: RunState) -> OutputsRow | None:
     end = state.life.end()
     waits = end is not None and (output_dir or "").startswith("s3://") and not state.outputs.known_since(state.told)
     row = OutputsRow(
-        None if state.outputs_deleted_at is not None else _folder(output_dir),
-        _folder(work_dir),
+        None if state.outputs_deleted_at is not None else folder_of(output_dir),
+        folder_of(work_dir),
         end.at if end is not None and waits else None,
+        state.told if waits else None,
     )
     return row if any(part is not None for part in row) else None
 
 
-def _folder(text: str | None) -> str | None:
-    where = claimed(text) if text else None
+def former_folders(state: RunState) -> frozenset[str]:
+    """Those that the run has named once, and names no more: what it wrote there is its own still."""
+    if len(state.folders) < 2:  # as nearly always
+        return frozenset()
+    return frozenset(state.folders) - {folder_of(state.get("output_dir")), folder_of(state.get("work_dir"))}
+
+
+def folder_of(text: Any) -> str | None:
+    where = claimed(text) if isinstance(text, str) and text else None
     return None if where is None else str(where)
 
 

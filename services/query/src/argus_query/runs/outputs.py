@@ -1,8 +1,8 @@
 """What the log says of a run's outputs: how large they are, and what became of them. Pure.
 
-Argus' own clock decides what is newest, whatever attempt a fact names: who lists or deletes a folder knows no attempts. Whether
-the run itself has begun or ended since is told by the order of the log, because a run's clock may be wrong, and what it has
-said may have lain in a spool meanwhile.
+Argus' own clock decides which listing is newest, whatever attempt a fact names: who lists or deletes a folder knows no attempts.
+Whether the run itself has begun or ended since is told by the order of the log (`told`: the last position at which it did), because
+a run's clock may be wrong, and what it has said may have lain in a spool meanwhile.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _STATES: dict[str, tuple[int, DeletionState]] = {
 
 
 class Measured(NamedTuple):
-    """One listing. `at`: microseconds since 1970, as all times here. `position`: in the log."""
+    """One listing. `at`: microseconds since 1970, as all times here. `told`: as whoever listed knew it."""
 
     at: int
     event_id: str
     bytes: int
     objects: int
     by_storage_class: dict[str, int]
-    position: int
+    told: int
 
 
 class Step(NamedTuple):
@@ -46,8 +46,8 @@ class Deletion(NamedTuple):
     """When it was first heard of: mostly, when it was asked for."""
     deletion_id: str
     step: Step
-    first_position: int
-    """Of its first fact in the log: what the run has said behind it, nobody knew who asked for it."""
+    told: int
+    """As it was when it was asked for."""
 
 
 @dataclass(slots=True)
@@ -66,35 +66,34 @@ class OutputsKnown:
     def project(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         """The fact is known now; of other kinds nothing is kept."""
         data: dict[str, Any] = event.get("data") or {}
-        if kind == "outputs_measured":
-            by_class = data.get("by_storage_class") or {}
-            said = Measured(at, event["event_id"], data["bytes"], data["objects"], by_class, position)
-            if self.measured is None or said[:2] > self.measured[:2]:
-                self.measured = said
-        elif kind in _STATES:
-            self._project_deletion(Deletion(at, data["deletion_id"], step_of(kind, event, at), position))
+        if kind in _STATES:
+            told = data.get("told")
+            said = Deletion(at, data["deletion_id"], step_of(kind, event, at), position if told is None else told)
+            self._project_deletion(said)
             if kind == "outputs_deletion_finished":
                 self.finished = at if self.finished is None else max(self.finished, at)
+        if (listed := _listing(kind, data, event, at, position)) is not None:
+            if self.measured is None or listed[:2] > self.measured[:2]:
+                self.measured = listed
 
     def _project_deletion(self, said: Deletion) -> None:
         known = self.deletions.get(said.deletion_id, said)
         self.deletions[said.deletion_id] = Deletion(
-            min(known.first_at, said.first_at), said.deletion_id, max(known.step, said.step),
-            min(known.first_position, said.first_position),
-        )  # fmt: skip
+            min(known.first_at, said.first_at), said.deletion_id, max(known.step, said.step), min(known.told, said.told)
+        )
 
     def deleted_at(self, told: int) -> int | None:
         """When all of them were deleted; None where a later listing has found something, or the run has begun or ended since that
-        was asked for, and nobody has listed them since. told: the log's last position at which it did."""
+        was asked for, and nobody has listed them since."""
         if self.finished is None:
             return None
         if self.measured is not None and self.measured.at > self.finished:
-            if self.measured.bytes > 0:
+            if self.measured.objects > 0:
                 return None
-            if self.measured.position > told:
+            if self.measured.told >= told:
                 return self.finished
-        ended = [one.first_position for one in self.deletions.values() if one.step.state == "deleted"]
-        return self.finished if max(ended, default=-1) > told else None
+        ended = [one.told for one in self.deletions.values() if one.step.state == "deleted"]
+        return self.finished if max(ended, default=-1) >= told else None
 
     def live(self, deleted_at: int | None) -> Measured | None:
         """The newest listing that still tells something; None where their size is not known. Deleted ones have no bytes."""
@@ -106,7 +105,7 @@ class OutputsKnown:
 
     def known_since(self, told: int) -> bool:
         """They were listed, or deleted, after the run has begun or ended for the last time."""
-        return (self.measured is not None and self.measured.position > told) or self.deleted_at(told) is not None
+        return (self.measured is not None and self.measured.told >= told) or self.deleted_at(told) is not None
 
     def deletion(self) -> Deletion | None:
         """The newest that is on its way, else the newest."""
@@ -123,12 +122,24 @@ class OutputsKnown:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> OutputsKnown:
-        deletions = [Deletion(at, one, Step(*step), position) for at, one, step, position in raw["deletions"]]
+        deletions = [Deletion(at, one, Step(*step), told) for at, one, step, told in raw["deletions"]]
         return cls(
             measured=None if raw["measured"] is None else Measured(*raw["measured"]),
             finished=raw["finished"],
             deletions={one.deletion_id: one for one in deletions},
         )
+
+
+def _listing(kind: str, data: dict[str, Any], event: dict[str, Any], at: int, position: int) -> Measured | None:
+    """A deletion that did not finish ends with a listing, too."""
+    told = data.get("told")
+    told = position if told is None else told
+    if kind == "outputs_measured":
+        return Measured(at, event["event_id"], data["bytes"], data["objects"], data.get("by_storage_class") or {}, told)
+    left = data.get("remaining_objects")
+    if kind != "outputs_deletion_failed" or left is None:
+        return None
+    return Measured(at, event["event_id"], data.get("remaining_bytes") or 0, left, {}, told)
 
 
 def is_about_a_deletion(kind: str) -> bool:

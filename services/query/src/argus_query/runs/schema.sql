@@ -123,8 +123,19 @@ CREATE TABLE run_outputs (
     workspace        text NOT NULL,
     output_folder    text COLLATE "C",
     work_folder      text COLLATE "C",
-    unmeasured_since timestamptz
+    unmeasured_since timestamptz,
+    told             bigint
 );
+
+-- Folders that a run has named once, and names no more.
+CREATE TABLE run_former_folders (
+    batch_id  text COLLATE "C" NOT NULL,
+    workspace text NOT NULL,
+    folder    text COLLATE "C" NOT NULL,
+    PRIMARY KEY (batch_id, folder)
+);
+
+CREATE INDEX run_former_folders_by_folder ON run_former_folders (folder);
 
 CREATE INDEX run_outputs_by_folder ON run_outputs (output_folder) WHERE output_folder IS NOT NULL;
 CREATE INDEX run_outputs_by_work_folder ON run_outputs (work_folder) WHERE work_folder IS NOT NULL;

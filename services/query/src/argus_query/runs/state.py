@@ -16,8 +16,8 @@ from argus_query.facts import (
     short_name,
     state_field,
 )
-from argus_query.lifecycle import TERMINAL, Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life
-from argus_query.runs.ended import EndedRow, OutputsRow, ended_row, outputs_row
+from argus_query.lifecycle import TERMINAL, Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life, is_start
+from argus_query.runs.ended import EndedRow, OutputsRow, ended_row, folder_of, former_folders, outputs_row
 from argus_query.runs.outputs import Measured, OutputsKnown, is_about_outputs
 from argus_query.sql import array_text
 
@@ -58,7 +58,11 @@ class RunState:
     """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
     told: int = -1
-    """The log's last position at which the run has said that it begins or ends."""
+    """The log's last position at which the run, or a job of it, has begun or ended,"""
+    goes_on: bool = False
+    """and whether it has begun there."""
+    folders: list[str] = field(default_factory=list)
+    """All that it has ever named for its files, as `locations.claimed` reads them; ascending, the first 1,000."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -67,6 +71,7 @@ class RunState:
     """As the tables have it; None: they have no row."""
     stored_ended: EndedRow | None = None
     stored_outputs: OutputsRow | None = None
+    stored_former: frozenset[str] = frozenset()
     """As the tables beside have it."""
     changed: bool = True
     """More than the three times (`last_at`, `seen`, `progressed`) differs from the tables."""
@@ -80,6 +85,8 @@ class RunState:
         self.hear(attempt_of(event), event.get("job_id") is None and is_lifecycle_kind(kind), at, at, received)
         if kind not in _NO_PROGRESS:
             self.progressed = max(self.progressed, received)
+        if is_lifecycle_kind(kind) and position > self.told:
+            self.told, self.goes_on, self.changed = position, is_start(kind), True
         if event.get("job_id") is not None:
             return
         if is_lifecycle_kind(kind):
@@ -113,15 +120,20 @@ class RunState:
         data = event.get("data") or {}
         attempt = attempt_of(event)
         kept = {} if kind == "batch_start" else data
-        if position > self.told:
-            self.told, self.changed = position, True
         if self.life.add(Fact(event["event_id"], kind, attempt, at, position, kept)):
             self.changed = True
         if kind == "batch_start":
+            self._name_folders(data)
             event_rank = rank(attempt, at, event["event_id"])
             for name, value in data.items():  # a few of the many that there are
                 if name in _START_FIELDS:
                     self._set(name, event_rank, value)
+
+    def _name_folders(self, data: dict[str, Any]) -> None:
+        named = {folder_of(data.get(name)) for name in ("output_dir", "work_dir")} - {None, *self.folders}
+        if named:
+            self.folders = sorted([*self.folders, *(one for one in named if one is not None)])[:MAX_REMEMBERED]
+            self.changed = True
 
     def _project_decision(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
         self.first_at = at if self.first_at is None else min(self.first_at, at)
@@ -245,6 +257,8 @@ class RunState:
     def _on_dashboard(self) -> dict[str, Any]:
         """What the dashboard and the deleter are told beyond that; most runs have little of it, so nothing stands for null."""
         said = {"cluster": self.get("cluster"), "output_dir": self.get("output_dir")}
+        if said["output_dir"] is not None:
+            said |= {"told": self.told, "goes_on": self.goes_on}
         if self.cost_usd is not None:
             said |= {"cost_usd": self.cost_usd, "wasted_usd": self.wasted_usd}
         if self.outputs.is_any:
@@ -275,7 +289,8 @@ class RunState:
             "attempts": self.attempts,
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
-            "told": self.told,
+            "told": [self.told, self.goes_on],
+            "folders": self.folders,
             "first_at": self.first_at,
             "cost": self.cost,
             "outputs": self.outputs.to_json() if self.outputs.is_any else None,
@@ -292,7 +307,9 @@ class RunState:
             attempts=raw["attempts"],
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
-            told=raw["told"],
+            told=raw["told"][0],
+            goes_on=raw["told"][1],
+            folders=raw["folders"],
             first_at=raw["first_at"],
             cost=None if raw.get("cost") is None else tuple(raw["cost"]),
             outputs=OutputsKnown() if raw.get("outputs") is None else OutputsKnown.from_json(raw["outputs"]),
@@ -303,6 +320,7 @@ class RunState:
         )
         state.stored = state.found_by()
         state.stored_ended, state.stored_outputs = ended_row(state, state.stored), outputs_row(state)
+        state.stored_former = former_folders(state)
         return state
 
 
