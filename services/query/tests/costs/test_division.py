@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argus_query.costs.division import divide, divided, pieces, weight
+from argus_query.costs.division import ON_DEMAND, divide, divided, weight
 from argus_query.costs.money import MOST, nano_of
 from argus_query.costs.prices import Price, Prices
 from argus_query.costs.usage import Try
@@ -43,6 +45,28 @@ def hosts(draw: st.DrawFn) -> list[Try]:
     return made
 
 
+class Piece(NamedTuple):
+    """From `start` to `end` these and no others run on the host."""
+
+    start: int
+    end: int
+    running: list[Try]
+
+    @property
+    def milli_cpus(self) -> int:
+        return sum(map(weight, self.running))
+
+
+def pieces(tries: Iterable[Try], cuts: Iterable[int] = ()) -> Iterator[Piece]:
+    """As plain as it can be."""
+    over = [one for one in tries if one.end is not None and one.end > one.start]
+    moments = sorted({moment for one in over for moment in (one.start, one.end or 0)} | set(cuts))
+    for start, end in itertools.pairwise(moments):
+        running = [one for one in over if one.start <= start and end <= (one.end or 0)]
+        if running:
+            yield Piece(start, end, running)
+
+
 PRICES = st.lists(
     st.builds(
         a_price,
@@ -52,6 +76,7 @@ PRICES = st.lists(
         st.sampled_from(["spot", "on-demand"]),
     ),
     max_size=6,
+    unique_by=lambda price: (price.event_id, price.capacity),
 )
 
 
@@ -65,6 +90,25 @@ def test_all_attempts_together_never_pay_more_than_the_host_costs(tries: list[Tr
         most += Fraction((piece.end - piece.start) * max(rates), HOUR)
     paid = sum(amount.nano_usd or 0 for amount in divide(tries, prices).values())
     assert paid <= most
+
+
+@given(hosts(), PRICES)
+@settings(max_examples=300, deadline=None)
+def test_each_pays_its_share_of_every_piece(tries: list[Try], told: list[Price]) -> None:
+    """Exactly, but for less than a nano-dollar that is cut."""
+    prices = Prices(told)
+    exact: dict[Any, Fraction] = {}
+    for piece in pieces(tries, prices.changes(["big"])):
+        for one in piece.running:
+            rate = prices.at("big", one.capacity or ON_DEMAND, piece.start)
+            if rate is not None:
+                paid = Fraction((piece.end - piece.start) * rate * weight(one), piece.milli_cpus * HOUR)
+                exact[one.key] = exact.get(one.key, Fraction(0)) + paid
+    for key, amount in divide(tries, prices).items():
+        if amount.nano_usd is None:
+            assert key not in exact
+        else:
+            assert exact.get(key, Fraction(0)) - 1 - Fraction(1, 1000) < amount.nano_usd <= exact.get(key, Fraction(0))
 
 
 @given(hosts(), st.integers(1, 10**11 + 7))
@@ -140,6 +184,35 @@ def test_a_part_without_a_price_is_said_to_be_missing() -> None:
     early, late = divide(tries[:1], Prices([a_price(5_000, HOUR)])), divide(tries[1:], Prices([a_price(5_000)]))
     assert early["b", "j1", 1, 0][1:] == (5_000, None, True)
     assert late["b", "j2", 1, 0][1:] == (None, None, False)
+
+
+def test_who_names_another_machine_shares_nothing_and_who_names_none_shares() -> None:
+    """Nobody can make the price of a machine vanish by saying that he ran beside it on another."""
+    prices = Prices([a_price(4_000)])
+    mine, bogus, unnamed = (
+        a_try(1, 0, HOUR),
+        a_try(2, 0, HOUR, 64, instance_type="bogus"),
+        a_try(3, 0, HOUR, 3, instance_type=None),
+    )
+    assert divide([mine, bogus], prices)[mine.key].nano_usd == 4_000
+    found = divide([mine, bogus, unnamed], prices)
+    assert [found[one.key].nano_usd for one in (mine, bogus, unnamed)] == [1_000, None, None]
+
+
+def test_very_many_at_once_are_divided_in_little_time() -> None:
+    """As counted: looking up a price is the only thing that each piece costs."""
+
+    class Counted(Prices):
+        asked = 0
+
+        def at(self, *about: Any) -> int | None:
+            Counted.asked += 1
+            return super().at(*about)
+
+    tries = [a_try(n, n, HOUR + n) for n in range(3_000)]
+    found = divide(tries, Counted([a_price(10**9)]))
+    assert len(found) == 3_000
+    assert Counted.asked <= 2 * 2 * 3_000 + 10
 
 
 def test_if_all_had_been_spot() -> None:

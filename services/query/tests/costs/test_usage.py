@@ -46,8 +46,10 @@ def test_who_starts_again_without_counting_pays_for_each_try_and_not_for_the_tim
     assert spans(story) == [(1, 3, "failed"), (10, 20, "succeeded")]
 
 
-def test_a_good_end_is_final() -> None:
-    assert spans([("job_start", 1), ("job_done", 3), ("job_failed", 4), ("job_start", 5)]) == [(1, 3, "succeeded")]
+def test_who_begins_again_behind_a_good_end_pays_again() -> None:
+    story = [("job_start", 1), ("job_done", 3), ("job_failed", 4), ("job_start", 5), ("job_failed", 9)]
+    assert spans(story[:3]) == [(1, 3, "succeeded")]
+    assert spans(story) == [(1, 3, "succeeded"), (5, 9, "failed")]
 
 
 def test_what_has_no_end_ends_with_its_run_or_with_the_next_attempt_of_it() -> None:

@@ -53,14 +53,17 @@ def total_of(parts: Sequence[Part], recorded: Iterable[Recorded], in_vain: bool)
     by_job: dict[str, list[Part]] = {job_id: [] for job_id, _ in bills if job_id}
     for part in parts:
         by_job.setdefault(part.job_id, []).append(part)
-    total = _sum(_job_total(job_id, of_job, bills) for job_id, of_job in by_job.items())
+    total = _sum(_job_total(job_id, of_job, bills, in_vain) for job_id, of_job in by_job.items())
     bill = bills.get(("", None))
     if bill is None:
         return total
     return _billed(bill.nano_usd, total, in_vain)
 
 
-def _job_total(job_id: str, parts: list[Part], bills: dict[tuple[str, int | None], Recorded]) -> Total:
+def _job_total(
+    job_id: str, parts: list[Part], bills: dict[tuple[str, int | None], Recorded], run_in_vain: bool
+) -> Total:
+    """run_in_vain: holds for a job, or an attempt, that has said nothing itself."""
     by_attempt = {part.attempt: part for part in parts}
     billed = {attempt for job, attempt in bills if job == job_id and attempt is not None}
     totals: list[Total] = []
@@ -68,11 +71,14 @@ def _job_total(job_id: str, parts: list[Part], bills: dict[tuple[str, int | None
         part = by_attempt.get(attempt)
         used = NOTHING if part is None else Total(part.nano_usd, None if part.nano_usd is None else part.wasted)
         bill = bills.get((job_id, attempt)) if job_id else None
-        totals.append(used if bill is None else _billed(bill.nano_usd, used, part is not None and part.in_vain))
+        totals.append(
+            used if bill is None else _billed(bill.nano_usd, used, run_in_vain if part is None else part.in_vain)
+        )
     bill = bills.get((job_id, None)) if job_id else None
     if bill is None:
         return _sum(totals)
-    return _billed(bill.nano_usd, _sum(totals), bool(by_attempt) and by_attempt[max(by_attempt)].in_vain)
+    in_vain = by_attempt[max(by_attempt)].in_vain if by_attempt else run_in_vain
+    return _billed(bill.nano_usd, _sum(totals), in_vain)
 
 
 def _billed(nano_usd: int, used: Total, in_vain: bool) -> Total:

@@ -15,7 +15,8 @@ from argus_query.facts import attempt_of, older_environment, short_name
 
 MAX_FACTS = 256
 """Of one attempt; the earliest are kept. A task that is started anew a hundred times under one number has no more."""
-_MOST_MILLI_CPUS = 10**9
+_MOST_MILLI_CPUS = 4_096_000
+"""No machine has more; whoever says so shall not take everybody else's share."""
 _CAPACITIES = ("spot", "on-demand")
 _ABOUT = frozenset({"job_submitted", "env_snapshot"})
 _STARTS = frozenset({"batch_start", "job_start"})
@@ -142,8 +143,8 @@ def tries_of(usage: Usage, of_batch: Mapping[int, Usage], until: int | None = No
     """The times that the attempt used its machine. until: by what Argus had heard at that moment.
 
     of_batch: what the batch itself has said, by attempt. A batch with jobs uses nothing itself: its jobs do. A start opens a
-    try and the next end closes it, unless a good end came earlier: that is final. Without an end of its own a try ends with
-    the batch's attempt, or with the start of a later one.
+    try and the next end closes it; also behind a good end, which is final for the status, but not for the machine. Without an end
+    of its own a try ends with the batch's attempt, or with the start of a later one.
     """
     facts = _known(usage.facts, until)
     is_batch = usage.job_id == ""
@@ -196,7 +197,7 @@ def _spans(facts: Sequence[Said]) -> list[tuple[int, Said | None, str | None]]:
     """Start, the fact that ended it, outcome. A start while one is open tells nothing new."""
     spans: list[tuple[int, Said | None, str | None]] = []
     opened: int | None = None
-    for said in _until_good_end(facts):
+    for said in facts:
         if said.role == "start" and opened is None:
             opened = said.at
         elif said.role == "end" and opened is not None:

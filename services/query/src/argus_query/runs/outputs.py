@@ -72,9 +72,9 @@ class OutputsKnown:
             self._project_deletion(said)
             if kind == "outputs_deletion_finished":
                 self.finished = at if self.finished is None else max(self.finished, at)
-        if (listed := _listing(kind, data, event, at, position)) is not None:
-            if self.measured is None or listed[:2] > self.measured[:2]:
-                self.measured = listed
+        listed = _listing(kind, data, event, at, position)
+        if listed is not None and (self.measured is None or listed[:2] > self.measured[:2]):
+            self.measured = listed
 
     def _project_deletion(self, said: Deletion) -> None:
         known = self.deletions.get(said.deletion_id, said)
