@@ -270,7 +270,8 @@ export interface paths {
         };
         /**
          * List Deletions
-         * @description Deletions of outputs that the caller has asked for: all on their way, and those of the last 24 hours.
+         * @description Deletions of outputs that the caller has asked for, and those of his runs by others: all on their way, and those of the last
+         *     24 hours.
          */
         get: operations["list_deletions"];
         put?: never;

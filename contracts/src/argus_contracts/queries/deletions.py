@@ -16,8 +16,9 @@ IN_FLIGHT: frozenset[DeletionState] = frozenset({"requested", "planned", "runnin
 
 
 class ListDeletions(Asked):
-    """Those that the viewer has asked for, whosever runs they are about: all that are in flight, and those asked for in the last
-    24 hours. The newest first; at most 200: where there are more, those in flight are among them."""
+    """Those that the viewer has asked for, whosever runs they are about, and those of his own runs that somebody else has asked for:
+    all that are in flight, and those asked for in the last 24 hours. The newest first; at most 200: where there are more, those in
+    flight are among them."""
 
 
 class Deletion(BaseModel):

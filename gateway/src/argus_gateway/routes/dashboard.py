@@ -136,5 +136,6 @@ async def get_dashboard_choices(
 
 @router.get("/deletions", response_model=DeletionList)
 async def list_deletions(caller: SignedIn, ask: Asks, after: After = None) -> Response:
-    """Deletions of outputs that the caller has asked for: all on their way, and those of the last 24 hours."""
+    """Deletions of outputs that the caller has asked for, and those of his runs by others: all on their way, and those of the last
+    24 hours."""
     return await ask(ListDeletions(viewer=caller.viewer, after=after))

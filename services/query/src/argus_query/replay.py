@@ -16,6 +16,7 @@ from argus_contracts.quantities import MAX_EVENT_BYTES
 from argus_contracts.queries.common import Viewer
 from argus_contracts.queries.live import LiveEvent, Replay, Replayed
 from argus_query.log_reader import decode_events
+from argus_query.runs.outputs import is_about_a_deletion
 from argus_query.sql import load
 from argus_query.visibility import seen_by
 
@@ -226,5 +227,6 @@ def _live_event(topic: str, position: int, batch_id: str, event: dict[str, Any])
         job_id=event.get("job_id"),
         attempt=event.get("attempt") or 1,
         occurred_at=str(event["occurred_at"]),
-        data=event.get("data") or {},
+        # Who may see the run may know that its outputs are being deleted; what stands in the receipt is for fewer.
+        data={} if is_about_a_deletion(event["kind"]) else event.get("data") or {},
     )

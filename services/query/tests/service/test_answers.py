@@ -233,6 +233,20 @@ async def test_a_replay_in_small_steps_gives_every_event_once(live: Any, log: An
     assert (answer["reset"], answer["position"], answer["events"]) == (False, ahead, [])
 
 
+async def test_a_stream_tells_that_outputs_are_deleted_and_not_what_stands_in_the_receipt(
+    live: Any, log: Any, ask: Asker, event: Event
+) -> None:
+    log.append([event("batch_start", "b1")])
+    log.append(
+        [event("outputs_deletion_requested", "b1", at=9, deletion_id="d1", requested_by="ada", location="s3://b/x/")]
+    )
+    await live.project()
+    told = (await ask("replay", topics=["dashboard", "batch:b1"], since=1, limit=50))["events"]
+    assert {(e["topic"], e["kind"], str(e["data"])) for e in told} == {
+        ("dashboard", "outputs_deletion_requested", "{}"), ("batch:b1", "outputs_deletion_requested", "{}"),
+    }  # fmt: skip
+
+
 async def test_who_is_too_far_behind_is_told_to_start_anew(live: Any, log: Any, ask: Asker, event: Event) -> None:
     log.append([event("batch_start", "b1")])
     await live.project()

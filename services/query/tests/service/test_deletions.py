@@ -139,8 +139,10 @@ async def test_the_strip_has_what_is_on_its_way_and_what_is_young(live: Any, log
     log.append([deletion(event, "requested", -1, "b0", deletion_id="bobs", requested_by="bob")])
     await live.project()
     strip = await ask("list_deletions")
-    assert [row["deletion_id"] for row in strip["items"]] == ["d0", "d5", "d4", "d3", "d1"]
-    assert (strip["in_flight"], strip["deleted"], strip["failed"]) == (2, 1, 1)
+    # What somebody else has asked for is the owner's to know, too: he may call it off.
+    assert [row["deletion_id"] for row in strip["items"]] == ["bobs", "d0", "d5", "d4", "d3", "d1"]
+    assert (strip["items"][0]["requested_by"], strip["items"][0]["may_cancel"]) == ("bob", True)
+    assert (strip["in_flight"], strip["deleted"], strip["failed"]) == (3, 1, 1)
     assert [row["deletion_id"] for row in (await ask("list_deletions", BOB))["items"]] == ["bobs"]
     assert (await ask("list_deletions", {"user": "ada", "workspaces": ["office"]}))["items"] == []
     assert (await ask("list_deletions", EVE))["in_flight"] == 0

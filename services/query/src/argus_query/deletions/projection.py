@@ -23,7 +23,7 @@ class Deletions:
     """The read model of deletions."""
 
     name = "deletions"
-    version = 1
+    version = 2
     tables = ("deletions",)
 
     def __init__(self) -> None:

@@ -16,16 +16,19 @@ ON CONFLICT (batch_id, deletion_id) DO UPDATE SET
 DELETE FROM deletions WHERE batch_id = ANY (%s);
 
 -- name: list_deletions
--- Those that somebody asked for and that are on their way or young, with the counts of all of them. Those on their way come first,
--- so that they are in the answer however many there are.
+-- Those that somebody asked for, or that are about runs of his, and that are on their way or young, with the counts of all of
+-- them. Those on their way come first, so that they are in the answer however many there are.
 SELECT d.deletion_id, d.batch_id, d.workspace, d.owner, d.known, d.requested_at, s.summary ->> 'name' AS run_name,
        d.n_in_flight, d.n_deleted, d.n_failed
   FROM (SELECT *, count(*) FILTER (WHERE in_flight) OVER () AS n_in_flight,
                count(*) FILTER (WHERE state = 'deleted') OVER () AS n_deleted,
                count(*) FILTER (WHERE state IN ('failed', 'partial')) OVER () AS n_failed
-          FROM deletions
-         WHERE requested_by = %(user)s AND (in_flight OR requested_at > %(since)s)
-           AND (%(all)s OR workspace = ANY (%(workspaces)s))
+          FROM (SELECT * FROM deletions
+                 WHERE requested_by = %(user)s AND (in_flight OR requested_at > %(since)s)
+                UNION ALL
+                SELECT * FROM deletions
+                 WHERE owner = %(user)s AND requested_by <> %(user)s AND (in_flight OR requested_at > %(since)s)) AS mine
+         WHERE (%(all)s OR workspace = ANY (%(workspaces)s))
          ORDER BY in_flight DESC, requested_at DESC, deletion_id
          LIMIT %(limit)s) AS d
   LEFT JOIN run_states s USING (batch_id)

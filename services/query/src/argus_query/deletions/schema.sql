@@ -15,3 +15,5 @@ CREATE TABLE deletions (
 CREATE INDEX deletions_by_id ON deletions (deletion_id);
 CREATE INDEX deletions_by_who_asked ON deletions (requested_by, requested_at);
 CREATE INDEX deletions_in_flight ON deletions (requested_by) WHERE in_flight;
+CREATE INDEX deletions_by_owner ON deletions (owner, requested_at);
+CREATE INDEX deletions_in_flight_by_owner ON deletions (owner) WHERE in_flight;
