@@ -251,3 +251,20 @@ async def test_what_is_not_known_is_not_called_nothing(stack: LocalStack, sender
     await page.get_by_label("Time", exact=True).select_option("7")
     await page.get_by_role("button", name="Look at all time").click()
     await expect(page).to_have_url(re.compile("days=all"))
+
+
+async def test_charts_follow_their_panels_both_ways(stack: LocalStack, sender: Any, sign_in: SignIn) -> None:
+    project = new_project()
+    batch_id = sender.start("spent", project)
+    sender.say(batch_id, "cost_recorded", (None, {"amount_usd": 3.0}), at_s=30)
+    sender.end(batch_id)
+    page = await sign_in(stack, f"/dashboard/?search={project}")
+    panel = page.get_by_role("region", name="Compute spend over time")
+    await expect(panel.locator("canvas")).to_be_visible()
+    for width in (1440, 1200, 1000, 390, 1440):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.wait_for_function(
+            "panel => Math.abs(panel.querySelector('canvas').clientWidth - panel.clientWidth + 12) <= 2",
+            arg=await panel.element_handle(),
+        )
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
