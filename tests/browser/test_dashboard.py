@@ -268,3 +268,39 @@ async def test_charts_follow_their_panels_both_ways(stack: LocalStack, sender: A
             arg=await panel.element_handle(),
         )
         assert await page.evaluate("document.documentElement.scrollWidth") == width
+
+
+async def test_a_page_without_a_connection_says_so_once_and_comes_back(
+    stack: LocalStack, sender: Any, sign_in: SignIn
+) -> None:
+    project = new_project()
+    sender.end(sender.start("a run", project, output_dir=f"s3://nowhere/{project}/a"))
+    page = await sign_in(stack, f"/dashboard/?search={project}")
+    await expect(cards(page)).to_have_count(1)
+    await expect(page.get_by_test_id("live-badge")).to_have_text("live")
+    await page.context.set_offline(True)
+    await expect(page.get_by_test_id("live-badge")).to_have_text("offline")
+    await cards(page).get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Delete outputs…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("alert")).to_contain_text("Argus cannot be reached")
+    await page.keyboard.press("Escape")
+    await page.get_by_label("Time", exact=True).select_option("90")
+    await expect(page.get_by_role("alert").filter(has_text="Argus cannot be reached")).to_have_count(1)
+    await expect(page.get_by_test_id("stat")).to_have_count(0)
+    await page.context.set_offline(False)
+    await expect(cards(page)).to_have_count(1)
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await expect(page.get_by_test_id("live-badge")).to_have_text("live")
+
+
+async def test_one_problem_of_all_sections_is_one_notice(stack: LocalStack, sign_in: SignIn) -> None:
+    page = await sign_in(stack, "/runs/")
+    problem = {"status": 500, "code": "broken", "title": "Something broke", "request_id": "req-1"}
+    await page.route(re.compile("/api/dashboard/"), lambda route: route.fulfill(status=500, json=problem))
+    await page.goto(f"{stack.url}/dashboard/")
+    await expect(page.get_by_role("alert")).to_have_text(re.compile("Something broke"))
+    await expect(page.get_by_role("alert")).to_have_count(1)
+    await page.unroute_all()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_test_id("stat")).to_have_count(5)
