@@ -16,9 +16,9 @@ describe('formatNumber', () => {
 describe('sizes and shares', () => {
   it.each([[0, '0 B'], [1023, '1023 B'], [1024, '1 KiB'], [1_288_490_189, '1.2 GiB'], [1_048_575, '1 MiB'], [85 * 2 ** 30, '85 GiB'], [null, '–']])(
     '%s bytes read %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
-  it('says 100 % only when it is done', () => {
-    expect(formatShare(0.9999)).toBe('99 %')
-    expect(formatShare(1)).toBe('100 %')
+  it.each([[9 / 17, '53 %'], [0.9999, '99 %'], [1, '100 %'], [1.2, '100 %'], [0, '0 %'], [0.001, '<1 %'], [0.005, '1 %'], [null, '–']])(
+    'a share of %s reads %s', (share, text) => expect(formatShare(share)).toBe(text))
+  it('says a percentage with a decimal only where it matters', () => {
     expect(formatPercent(4.25)).toBe('4.3 %')
     expect(formatPercent(97.6)).toBe('98 %')
   })

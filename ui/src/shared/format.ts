@@ -73,10 +73,11 @@ export function formatPercent(percent: number | null | undefined): string {
   return `${Math.abs(percent) >= 10 || Number.isInteger(percent) ? Math.round(percent) : percent.toFixed(1)} %`
 }
 
-/** 0 to 1 as a percentage that says 100 only when it is done. */
+/** 0 to 1 as a percentage that says 100 only when it is done, and 0 only where there is nothing. */
 export function formatShare(share: number | null | undefined): string {
   if (share === null || share === undefined) return NONE
-  return `${share >= 1 ? 100 : Math.floor(Math.max(share, 0) * 100)} %`
+  if (share <= 0 || share >= 1) return share <= 0 ? '0 %' : '100 %'
+  return share < 0.005 ? '<1 %' : `${Math.min(99, Math.round(share * 100))} %`
 }
 
 /** Seconds as `850 ms`, `12.4 s`, `3 m 20 s`, `3 h 12 m`, `5 d 4 h`. */
