@@ -166,6 +166,27 @@ async def test_what_cannot_be_deleted_is_said_before_and_after(
     await expect(dialog).to_have_count(0)
 
 
+async def test_the_two_charts_have_the_same_buckets_and_one_crosshair(
+    stack: LocalStack, sender: Any, bucket: Any, sign_in: SignIn
+) -> None:
+    project = f"p-{uuid.uuid4().hex[:8]}"
+    batch_id = finished(sender, bucket, "spent and kept", project)
+    sender.say(batch_id, "cost_recorded", (None, {"amount_usd": 3.0}), at_s=61)
+    page = await sign_in(stack, f"/dashboard/?days=all&search={project}")
+    spent = page.get_by_role("region", name="Compute spend over time")
+    kept = page.get_by_role("region", name="Projected annual storage cost")
+    await expect(kept.get_by_role("img", name=re.compile("for 3 KiB"))).to_be_visible()
+    await spent.get_by_role("img").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(spent.get_by_test_id("readout")).to_contain_text("$3.00")
+    await expect(kept.get_by_test_id("readout")).to_contain_text("3 KiB")
+    words = await spent.get_by_test_id("readout").locator("b").inner_text()
+    last_day = words.rpartition("–")[2].strip()
+    await expect(kept.get_by_test_id("readout")).to_contain_text(f"by the end of {last_day}")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("readout")).to_have_count(0)
+
+
 async def test_the_phrase_and_the_buttons_stay_in_sight_however_much_is_refused(
     stack: LocalStack, sender: Any, bucket: Any, sign_in: SignIn
 ) -> None:
