@@ -205,8 +205,11 @@ async def test_long_and_hostile_names_stay_text_and_in_their_place(
                          output_dir=f"s3://bucket/{'deep/' * 100}")
         )  # fmt: skip
     page = await sign_in(stack, f"/dashboard/?search={project}")
-    await page.set_viewport_size({"width": 360, "height": 740})
     await expect(cards(page)).to_have_count(3)
+    for width in (1440, 1000, 360):
+        await page.set_viewport_size({"width": width, "height": 740})
+        await cards(page).first.scroll_into_view_if_needed()
+        await expect(cards(page).first.get_by_text("very-long-", exact=True)).to_be_in_viewport(ratio=1)
     await expect(cards(page).first).to_contain_text("<img src=x onerror=alert(1)>⟨U+202E⟩very")
     await page.keyboard.press("a")
     await expect(page.get_by_label("Selection")).to_contain_text("3 selected")

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import {
   csv, cutMiddle, formatBytes, formatDuration, formatNumber, formatPercent, formatRelative, formatShare, formatTicking,
-  formatUsd, formatUsdRange, formatUsdTick, formatUtc, moment, shellCommand, showHidden, withoutLooks,
+  formatUsd, formatUsdRange, formatUsdTick, formatUtc, moment, shellCommand, showHidden, splitTail, withoutLooks,
 } from './format'
 
 describe('formatNumber', () => {
@@ -54,6 +54,14 @@ describe('text of strangers', () => {
     expect(cutMiddle('resnet50-imagenet-augmented-seed-17', 20)).toBe('resnet50-ima…seed-17')
     expect(cutMiddle('short', 20)).toBe('short')
     expect(Array.from(cutMiddle('🙂'.repeat(40), 11))).toHaveLength(11)
+  })
+  it('keeps the end of a name that may be cut to any width', () => {
+    expect(splitTail('resnet50-imagenet-2026-11-08')).toEqual(['resnet50-imagenet-', '2026-11-08'])
+    expect(splitTail('a short name')).toEqual(['a short name', ''])
+    expect(splitTail(`${'模型训练'.repeat(9)}-08`)[1]).toBe('型训练-08')
+    const family = '👨‍👩‍👧'
+    expect(splitTail(family.repeat(9))).toEqual([family.repeat(4), family.repeat(5)])
+    expect(splitTail('x'.repeat(5000)).join('')).toHaveLength(5000)
   })
   it('shows what would turn the text around', () => {
     expect(showHidden('abc\u202edef')).toBe('abc⟨U+202E⟩def')

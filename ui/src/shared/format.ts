@@ -155,6 +155,25 @@ export function cutMiddle(text: string, max: number): string {
   return `${letters.slice(0, head).join('')}…${letters.slice(letters.length - tail).join('')}`
 }
 
+const TAIL = 10
+/** A shorter text is not worth cutting. */
+const WORTH_CUTTING = 18
+const WIDE = /\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|\p{Extended_Pictographic}/u
+
+/** A text in two: what may be cut, and the end that stays. Never inside of what reads as one letter; a wide letter counts twice. */
+export function splitTail(text: string): [string, string] {
+  if (text.length < WORTH_CUTTING) return [text, '']
+  const letters = Array.from(new Intl.Segmenter().segment(text.slice(-8 * TAIL)), ({ segment }) => segment)
+  let tail = ''
+  let width = 0
+  for (const letter of letters.reverse()) {
+    width += WIDE.test(letter) ? 2 : 1
+    if (width > TAIL) break
+    tail = letter + tail
+  }
+  return [text.slice(0, text.length - tail.length), tail]
+}
+
 /** Characters that would turn the direction of the text around them or hide: shown by number instead. */
 const HIDDEN = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g
 
