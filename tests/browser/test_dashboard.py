@@ -55,7 +55,8 @@ async def test_only_runs_that_have_ended_stand_here_and_filters_live_in_the_addr
     await expect(page.get_by_label("Label", exact=True)).to_have_value(label)
     await page.get_by_label("Size", exact=True).select_option("over_1_gib")
     await expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
-    await page.get_by_role("button", name="Clear").click()
+    await expect(page.get_by_text("without the size, the label")).to_be_visible()
+    await page.get_by_role("button", name="Clear filters").click()
     await expect(page).to_have_url(f"{stack.url}/dashboard/?days=all")
     await page.keyboard.press("/")
     await page.keyboard.type(f"{project}/ba")
@@ -144,7 +145,9 @@ async def test_a_named_set_is_shown_whatever_the_filters_say(stack: LocalStack, 
     await expect(page.get_by_role("search")).to_have_count(0)
     await expect(page.get_by_label("Admin mode")).to_have_count(0)
     await expect(page.get_by_text("3 runs by name")).to_be_visible()
-    await expect(page.get_by_role("status").filter(has_text="Not found")).to_contain_text(f"{project}-no")
+    await expect(page.get_by_role("status").filter(has_text="Not here: still going on")).to_contain_text(
+        f"{project}-no"
+    )
     await page.goto(f"{stack.url}/dashboard/?names={project}%20three&names=")
     await expect(cards(page)).to_have_count(1)
     await page.get_by_role("link", name="All my runs").click()
@@ -312,3 +315,16 @@ async def test_one_problem_of_all_sections_is_one_notice(stack: LocalStack, sign
     await page.unroute_all()
     await page.get_by_role("button", name="Try again").click()
     await expect(page.get_by_test_id("stat")).to_have_count(5)
+
+
+async def test_who_has_no_run_at_all_learns_how_to_make_one(
+    stack: LocalStack, new_person: NewPerson, sign_in: SignIn
+) -> None:
+    eve = new_person()
+    page = await sign_in(stack, "/dashboard/", eve)
+    await expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    await expect(page.get_by_text("with argus.init")).to_be_visible()
+    await expect(page.get_by_text("No run has ended in this time.")).to_have_count(2)
+    eve.sender.start("still going", new_project())
+    await page.reload()
+    await expect(page.get_by_role("heading", name="No run has ended in this time")).to_be_visible()
