@@ -136,7 +136,7 @@ async def test_outputs_go_after_the_phrase_and_can_be_kept_in_the_grace_time(
     written = json.loads((await (await download.value).path()).read_text())["deletion"]
     assert (written["batch_id"], written["state"], written["objects_deleted"]) == (gone_id, "deleted", 2)
     await page.keyboard.press("Escape")
-    await page.goto(f"{stack.url}/runs/{gone_id}?tab=setup")
+    await page.goto(f"{stack.url}/runs/{gone_id}?tab=costs")
     await expect(page.get_by_test_id("cost-and-outputs")).to_contain_text("Deleted")
 
 
