@@ -53,6 +53,11 @@ describe('what is missing', () => {
       "argus prices set 'it'\\''s; rm' --capacity on-demand --usd-per-hour 1.00 --from 2026-11-21",
     ])
   })
+  it('is not what a bill of a job says, though no price is known for it', () => {
+    const billed = attempt({ basis: 'recorded', cost_usd: null })
+    const mixed = costs([billed, attempt({ attempt: 2 })], [bill({ job_id: 'j', attempt: 1 })], { n_unpriced: 1, n_running: 1 })
+    expect([missingOf(mixed), basisOf(mixed)]).toEqual([null, 'bills, and the prices of machines'])
+  })
   it('is nothing where a bill or prices say all, and time where it goes on', () => {
     expect(missingOf(costs([attempt()]))).toBeNull()
     expect(missingOf(costs([attempt({ basis: 'recorded' })], [bill()], { n_unpriced: 1 }))).toBeNull()

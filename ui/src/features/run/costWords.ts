@@ -1,5 +1,5 @@
 import type { AttemptCost, CostReport, RunCosts } from '@/api/types'
-import { formatCount, formatUsd, shellCommand, showHidden } from '@/shared/format'
+import { cutMiddle, formatCount, formatUsd, shellCommand, showHidden } from '@/shared/format'
 
 type Machine = Pick<AttemptCost, 'instance_type' | 'capacity'>
 
@@ -10,8 +10,17 @@ export const exactUsd = (usd: number | null | undefined): string | undefined =>
 /** Who does not say is on demand, as the division has it. */
 export const capacityOf = ({ capacity }: Pick<Machine, 'capacity'>): 'spot' | 'on-demand' => capacity ?? 'on-demand'
 
+const MOST_LETTERS = 32
+const short = (text: string): string => cutMiddle(showHidden(text), MOST_LETTERS)
+
 export function machineWords(machine: Machine): string {
-  return machine.instance_type === null ? 'not stated' : `${showHidden(machine.instance_type)} · ${capacityOf(machine)}`
+  return machine.instance_type === null ? 'not stated' : `${short(machine.instance_type)} · ${capacityOf(machine)}`
+}
+
+/** Those whose amount is missing, or is a part of it. What is billed may go without a price. */
+function unpricedOf({ attempts, n_attempts, n_unpriced }: RunCosts): { shown: AttemptCost[]; n: number } {
+  const shown = attempts.filter((one) => one.basis === 'unknown_price' || one.basis === 'partly')
+  return { shown, n: n_attempts > attempts.length ? Math.max(n_unpriced, shown.length) : shown.length }
 }
 
 export function secondsOf({ started_at, ended_at }: Pick<AttemptCost, 'started_at' | 'ended_at'>): number | null {
@@ -45,48 +54,54 @@ export function amountOf(one: AttemptCost, { attempts, history }: Pick<RunCosts,
   return { usd: one.cost_usd, word: of, why: `${byPrices}; the ${of} counts instead`, replaced: true }
 }
 
+/** All of the run: then nothing is missing. */
+const isWholeBilled = ({ history }: RunCosts): boolean => history.some((one) => one.kind === 'cost_recorded' && !one.job_id)
+
 /** What the total is from. */
-export function basisOf({ attempts, history, cost_usd, n_unpriced }: RunCosts): string {
+export function basisOf(costs: RunCosts): string {
+  const { attempts, history, cost_usd } = costs
   if (cost_usd === null) return ''
   const bases = new Set(attempts.map((one) => one.basis))
   const billed = bases.has('recorded') || (attempts.length === 0 && history.some((one) => one.kind === 'cost_recorded'))
   const priced = bases.has('computed') || bases.has('partly')
   const what = billed && priced ? 'bills, and the prices of machines' : billed ? 'a bill' : 'the prices of machines'
-  return n_unpriced > 0 && !(billed && !priced) ? `${what}; at least, for not all have a price` : what
+  return isWholeBilled(costs) || unpricedOf(costs).n === 0 ? what : `${what}; at least, for not all have a price`
 }
 
 /** One of the history: what was said. What came of it stands beside it. */
 export function reportWords(report: CostReport): string {
   if (report.kind === 'cost_recorded') {
     const attempt = typeof report.attempt === 'number' ? `, attempt ${report.attempt}` : ''
-    const of = report.job_id ? `${showHidden(report.job_id)}${attempt}` : 'the run'
-    return `Bill of ${of}: ${formatUsd(report.amount_usd)}${report.basis ? ` (${showHidden(report.basis)})` : ''}`
+    const of = report.job_id ? `${short(report.job_id)}${attempt}` : 'the run'
+    return `Bill of ${of}: ${formatUsd(report.amount_usd)}${report.basis ? ` (${cutMiddle(showHidden(report.basis), 80)})` : ''}`
   }
   const since = report.effective_from ? ` from ${report.effective_from.slice(0, 16).replace('T', ' ')} UTC on` : ''
-  const by = report.recorded_by ? `, said by ${showHidden(report.recorded_by)}` : ''
-  return `Price of ${showHidden(report.instance_type ?? '')} (${report.capacity ?? ''}): ${exactUsd(report.usd_per_hour) ?? ''} an hour${since}${by}`
+  const by = report.recorded_by ? `, said by ${short(report.recorded_by)}` : ''
+  return `Price of ${short(report.instance_type ?? '')} (${report.capacity ?? ''}): ${exactUsd(report.usd_per_hour) ?? ''} an hour${since}${by}`
 }
 
-export interface Missing { why: string; commands: string[] }
+/** n: of how many attempts something is missing. */
+export interface Missing { n: number; why: string; commands: string[] }
 
 const MOST_MACHINES = 3
 
 /** Why nothing, or not all, is known of the costs, and the lines that would make it known. Null: nothing is missing. */
-export function missingOf({ attempts, history, cost_usd, n_attempts, n_running, n_unpriced }: RunCosts): Missing | null {
-  const whole = history.some((one) => one.kind === 'cost_recorded' && !one.job_id)
-  if (whole || (cost_usd !== null && n_unpriced === 0)) return null
-  const unpriced = attempts.filter((one) => one.basis === 'unknown_price' || one.basis === 'partly')
+export function missingOf(costs: RunCosts): Missing | null {
+  const { cost_usd, n_attempts, n_running } = costs
+  const { shown: unpriced, n } = unpricedOf(costs)
+  if (isWholeBilled(costs) || (cost_usd !== null && unpriced.length === 0)) return null
   const nameless = unpriced.filter((one) => one.instance_type === null)
   const machines = new Map<string, AttemptCost>()
-  for (const one of unpriced) if (one.instance_type !== null && !machines.has(machineWords(one))) machines.set(machineWords(one), one)
+  for (const one of unpriced) if (one.instance_type !== null) machines.set(`${one.instance_type} ${capacityOf(one)}`, machines.get(`${one.instance_type} ${capacityOf(one)}`) ?? one)
   if (n_attempts === 0 || (machines.size === 0 && nameless.length > 0)) {
-    return { why: 'the sender has not said which machine it runs on. Set it where the script runs, and say what such a machine costs:', commands: ['export ARGUS_INSTANCE_TYPE=TYPE', 'argus prices set TYPE --capacity on-demand --usd-per-hour 1.00 --from 2026-01-01'] }
+    return { n, why: 'the sender has not said which machine it runs on. Set it where the script runs, and say what such a machine costs:', commands: ['export ARGUS_INSTANCE_TYPE=TYPE', 'argus prices set TYPE --capacity on-demand --usd-per-hour 1.00 --from 2026-01-01'] }
   }
-  if (machines.size === 0) return n_running > 0 ? { why: 'it goes on. An attempt is paid for when it is over.', commands: [] } : null
+  if (machines.size === 0) return n_running > 0 ? { n, why: 'it goes on. An attempt is paid for when it is over.', commands: [] } : null
   const shown = [...machines.values()].slice(0, MOST_MACHINES)
   const more = machines.size > MOST_MACHINES ? `, and of ${formatCount(machines.size - MOST_MACHINES)} others` : ''
   return {
-    why: `nobody has said what ${shown.map((one) => `${showHidden(one.instance_type ?? '')} (${capacityOf(one)})`).join(', ')}${more} costs an hour. An administrator can:`,
+    n,
+    why: `nobody has said what ${shown.map((one) => `${short(one.instance_type ?? '')} (${capacityOf(one)})`).join(', ')}${more} costs an hour. An administrator can:`,
     commands: shown.map((one) => shellCommand(['argus', 'prices', 'set', one.instance_type ?? '', '--capacity', capacityOf(one), '--usd-per-hour', '1.00', '--from', one.started_at.slice(0, 10)])),
   }
 }
