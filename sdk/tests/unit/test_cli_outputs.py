@@ -176,7 +176,7 @@ def test_durations_and_money_read_as_on_the_pages() -> None:
         3600: "1 h 0 m",
     }
     assert {span: seconds(span) for span in spans} == spans
-    assert (seconds(None), seconds(100 * 3600)) == ("-", "4 d 4 h")
+    assert (seconds(None), seconds(-0.5), seconds(100 * 3600)) == ("-", "0 s", "4 d 4 h")
     assert (dollars(0), dollars(0.004), dollars(0.01), dollars(1240)) == ("$0.00", "<$0.01", "$0.01", "$1,240.00")
     assert (dollar_range(0.001, 0.002), dollar_range(0.001, 2)) == ("<$0.01", "<$0.01 to $2.00")
 

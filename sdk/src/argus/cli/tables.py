@@ -37,7 +37,7 @@ def plain(value: Any, width: int = 10_000) -> str:
 
 def _joins(text: str, place: int) -> bool:
     """Whether the joiner there makes one picture of two, as of a woman and a microscope. Anywhere else it only hides."""
-    before = text[:place].rstrip(_DRESS)
+    before = text[max(0, place - 3) : place].rstrip(_DRESS)
     return bool(before) and _is_picture(before[-1]) and _is_picture(text[place + 1 : place + 2])
 
 
@@ -59,7 +59,7 @@ def seconds(value: float | None) -> str:
     """A duration as the pages say it: `850 ms`, `12.4 s`, `3 m 20 s`, `3 h 12 m`, `5 d 4 h`."""
     if value is None:
         return "-"
-    if value == 0:
+    if value <= 0:
         return "0 s"
     if value < 1:
         return f"{max(1, round(value * 1000))} ms"
