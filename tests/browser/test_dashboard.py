@@ -55,7 +55,8 @@ async def test_only_runs_that_have_ended_stand_here_and_filters_live_in_the_addr
     await expect(page.get_by_label("Label", exact=True)).to_have_value(label)
     await page.get_by_label("Size", exact=True).select_option("over_1_gib")
     await expect(page.get_by_role("heading", name="No run fits these filters")).to_be_visible()
-    await page.get_by_role("button", name="Clear").click()
+    await expect(page.get_by_text("without the size, the label")).to_be_visible()
+    await page.get_by_role("button", name="Clear filters").click()
     await expect(page).to_have_url(f"{stack.url}/dashboard/?days=all")
     await page.keyboard.press("/")
     await page.keyboard.type(f"{project}/ba")
@@ -123,6 +124,11 @@ async def test_keys_and_shift_choose_runs(stack: LocalStack, sender: Any, sign_i
     await expect(bar).to_contain_text("4 selected")
     await page.keyboard.press("a")
     await expect(bar).to_contain_text("6 selected")
+    await page.keyboard.press("d")
+    await expect(page.get_by_role("heading", name="Delete the outputs of 6 runs?")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(bar).to_contain_text("6 selected")
     await page.keyboard.press("Escape")
     await expect(bar).to_have_count(0)
     await page.keyboard.press("Enter")
@@ -139,7 +145,9 @@ async def test_a_named_set_is_shown_whatever_the_filters_say(stack: LocalStack, 
     await expect(page.get_by_role("search")).to_have_count(0)
     await expect(page.get_by_label("Admin mode")).to_have_count(0)
     await expect(page.get_by_text("3 runs by name")).to_be_visible()
-    await expect(page.get_by_role("status").filter(has_text="Not found")).to_contain_text(f"{project}-no")
+    await expect(page.get_by_role("status").filter(has_text="Not here: still going on")).to_contain_text(
+        f"{project}-no"
+    )
     await page.goto(f"{stack.url}/dashboard/?names={project}%20three&names=")
     await expect(cards(page)).to_have_count(1)
     await page.get_by_role("link", name="All my runs").click()
@@ -200,8 +208,11 @@ async def test_long_and_hostile_names_stay_text_and_in_their_place(
                          output_dir=f"s3://bucket/{'deep/' * 100}")
         )  # fmt: skip
     page = await sign_in(stack, f"/dashboard/?search={project}")
-    await page.set_viewport_size({"width": 360, "height": 740})
     await expect(cards(page)).to_have_count(3)
+    for width in (1440, 1000, 360):
+        await page.set_viewport_size({"width": width, "height": 740})
+        await cards(page).first.scroll_into_view_if_needed()
+        await expect(cards(page).first.get_by_text("very-long-", exact=True)).to_be_in_viewport(ratio=1)
     await expect(cards(page).first).to_contain_text("<img src=x onerror=alert(1)>⟨U+202E⟩very")
     await page.keyboard.press("a")
     await expect(page.get_by_label("Selection")).to_contain_text("3 selected")
@@ -251,3 +262,69 @@ async def test_what_is_not_known_is_not_called_nothing(stack: LocalStack, sender
     await page.get_by_label("Time", exact=True).select_option("7")
     await page.get_by_role("button", name="Look at all time").click()
     await expect(page).to_have_url(re.compile("days=all"))
+
+
+async def test_charts_follow_their_panels_both_ways(stack: LocalStack, sender: Any, sign_in: SignIn) -> None:
+    project = new_project()
+    batch_id = sender.start("spent", project)
+    sender.say(batch_id, "cost_recorded", (None, {"amount_usd": 3.0}), at_s=30)
+    sender.end(batch_id)
+    page = await sign_in(stack, f"/dashboard/?search={project}")
+    panel = page.get_by_role("region", name="Compute spend over time")
+    await expect(panel.locator("canvas")).to_be_visible()
+    for width in (1440, 1200, 1000, 390, 1440):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.wait_for_function(
+            "panel => Math.abs(panel.querySelector('canvas').clientWidth - panel.clientWidth + 12) <= 2",
+            arg=await panel.element_handle(),
+        )
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
+
+
+async def test_a_page_without_a_connection_says_so_once_and_comes_back(
+    stack: LocalStack, sender: Any, sign_in: SignIn
+) -> None:
+    project = new_project()
+    sender.end(sender.start("a run", project, output_dir=f"s3://nowhere/{project}/a"))
+    page = await sign_in(stack, f"/dashboard/?search={project}")
+    await expect(cards(page)).to_have_count(1)
+    await expect(page.get_by_test_id("live-badge")).to_have_text("live")
+    await page.context.set_offline(True)
+    await expect(page.get_by_test_id("live-badge")).to_have_text("offline")
+    await cards(page).get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Delete outputs…").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("alert")).to_contain_text("Argus cannot be reached")
+    await page.keyboard.press("Escape")
+    await page.get_by_label("Time", exact=True).select_option("90")
+    await expect(page.get_by_role("alert").filter(has_text="Argus cannot be reached")).to_have_count(1)
+    await expect(page.get_by_test_id("stat")).to_have_count(0)
+    await page.context.set_offline(False)
+    await expect(cards(page)).to_have_count(1)
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await expect(page.get_by_test_id("live-badge")).to_have_text("live")
+
+
+async def test_one_problem_of_all_sections_is_one_notice(stack: LocalStack, sign_in: SignIn) -> None:
+    page = await sign_in(stack, "/runs/")
+    problem = {"status": 500, "code": "broken", "title": "Something broke", "request_id": "req-1"}
+    await page.route(re.compile("/api/dashboard/"), lambda route: route.fulfill(status=500, json=problem))
+    await page.goto(f"{stack.url}/dashboard/")
+    await expect(page.get_by_role("alert")).to_have_text(re.compile("Something broke"))
+    await expect(page.get_by_role("alert")).to_have_count(1)
+    await page.unroute_all()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_test_id("stat")).to_have_count(5)
+
+
+async def test_who_has_no_run_at_all_learns_how_to_make_one(
+    stack: LocalStack, new_person: NewPerson, sign_in: SignIn
+) -> None:
+    eve = new_person()
+    page = await sign_in(stack, "/dashboard/", eve)
+    await expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+    await expect(page.get_by_text("with argus.init")).to_be_visible()
+    await expect(page.get_by_text("No run has ended in this time.")).to_have_count(2)
+    eve.sender.start("still going", new_project())
+    await page.reload()
+    await expect(page.get_by_role("heading", name="No run has ended in this time")).to_be_visible()

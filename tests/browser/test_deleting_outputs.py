@@ -89,7 +89,7 @@ async def test_outputs_go_after_the_phrase_and_can_be_kept_in_the_grace_time(
     await expect(strip).to_have_count(0)
     await expect(page.get_by_role("img", name=re.compile("annual storage cost.* for 6 KiB"))).to_be_visible()
     await choose(page, "to go", "to keep")
-    await expect(page.get_by_label("Selection")).to_contain_text("6 KiB reclaimed")
+    await expect(page.get_by_label("Selection")).to_contain_text("up to 6 KiB reclaimed")
     opener = page.get_by_role("button", name="Delete outputs…")
     await opener.click()
     dialog = page.get_by_role("dialog")
@@ -126,6 +126,8 @@ async def test_outputs_go_after_the_phrase_and_can_be_kept_in_the_grace_time(
     assert keys_of(bucket, project) == {"to-keep/model.bin", "to-keep/plots/a.png"}
     await expect(card(page, "to go")).to_contain_text("outputs deleted")
     await expect(card(page, "to go")).to_contain_text("0 B")
+    ended = page.get_by_role("status").filter(has_text="2 deletions have ended: 1 deleted, 1 cancelled.")
+    await expect(ended).to_be_visible()
 
     await card(page, "to go").get_by_role("button", name="outputs deleted").click()
     receipt = page.get_by_role("dialog")
@@ -136,7 +138,7 @@ async def test_outputs_go_after_the_phrase_and_can_be_kept_in_the_grace_time(
     written = json.loads((await (await download.value).path()).read_text())["deletion"]
     assert (written["batch_id"], written["state"], written["objects_deleted"]) == (gone_id, "deleted", 2)
     await page.keyboard.press("Escape")
-    await page.goto(f"{stack.url}/runs/{gone_id}?tab=setup")
+    await page.goto(f"{stack.url}/runs/{gone_id}?tab=costs")
     await expect(page.get_by_test_id("cost-and-outputs")).to_contain_text("Deleted")
 
 
@@ -158,9 +160,53 @@ async def test_what_cannot_be_deleted_is_said_before_and_after(
         "1 run left alone, without an output folder: without"
     )
     await choose(page, "with outputs", "without")
+    await expect(page.get_by_label("Selection")).to_contain_text("nothing to delete in any of them")
+    await expect(page.get_by_role("button", name="Delete outputs…")).to_be_disabled()
+    await page.keyboard.press("d")
+    await expect(dialog).to_have_count(0)
+
+
+async def test_the_two_charts_have_the_same_buckets_and_one_crosshair(
+    stack: LocalStack, sender: Any, bucket: Any, sign_in: SignIn
+) -> None:
+    project = f"p-{uuid.uuid4().hex[:8]}"
+    batch_id = finished(sender, bucket, "spent and kept", project)
+    sender.say(batch_id, "cost_recorded", (None, {"amount_usd": 3.0}), at_s=61)
+    page = await sign_in(stack, f"/dashboard/?days=all&search={project}")
+    spent = page.get_by_role("region", name="Compute spend over time")
+    kept = page.get_by_role("region", name="Projected annual storage cost")
+    await expect(kept.get_by_role("img", name=re.compile("for 3 KiB"))).to_be_visible()
+    await spent.get_by_role("img").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(spent.get_by_test_id("readout")).to_contain_text("$3.00")
+    await expect(kept.get_by_test_id("readout")).to_contain_text("3 KiB")
+    words = await spent.get_by_test_id("readout").locator("b").inner_text()
+    last_day = words.rpartition("–")[2].strip()
+    await expect(kept.get_by_test_id("readout")).to_contain_text(f"by the end of {last_day}")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("readout")).to_have_count(0)
+
+
+async def test_the_phrase_and_the_buttons_stay_in_sight_however_much_is_refused(
+    stack: LocalStack, sender: Any, bucket: Any, sign_in: SignIn
+) -> None:
+    project = f"p-{uuid.uuid4().hex[:8]}"
+    finished(sender, bucket, "with outputs", project)
+    for n in range(24):
+        sender.end(sender.start(f"elsewhere {n}", project, output_dir=f"s3://elsewhere/{project}/{n}/"))
+    page = await sign_in(stack, f"/dashboard/?search={project}")
+    await expect(page.get_by_test_id("run-card")).to_have_count(25)
+    await page.keyboard.press("a")
     await page.get_by_role("button", name="Delete outputs…").click()
-    await expect(dialog).to_contain_text("None of these runs has outputs that could be deleted.")
-    await expect(dialog.get_by_role("button", name="Delete outputs")).to_be_disabled()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_text("24 runs are left alone: at an address that is refused.")).to_be_visible()
+    for size in ((1000, 800), (390, 800)):
+        await page.set_viewport_size({"width": size[0], "height": size[1]})
+        for part in (dialog.get_by_role("textbox"), dialog.get_by_role("button", name="Delete outputs")):
+            await expect(part).to_be_in_viewport(ratio=1)
+    await dialog.get_by_text("Why", exact=True).click()
+    await expect(dialog.get_by_text(f"s3://elsewhere/{project}/7/")).to_be_visible()
+    await expect(dialog.get_by_role("textbox")).to_be_in_viewport(ratio=1)
 
 
 async def test_an_answer_that_was_lost_is_asked_for_again_and_nothing_happens_twice(
@@ -208,3 +254,10 @@ async def test_an_admin_deletes_for_the_user_whom_he_has_chosen(
     strip = page.get_by_test_id("deletion-strip")
     await strip.get_by_role("button", name="Details").click()
     await expect(row(page, "of eve")).to_contain_text(eve.name)
+    await row(page, "of eve").get_by_role("button", name="Details of of eve").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text(re.compile(r"begins in 0:\d\d"))
+    await dialog.get_by_role("button", name="Cancel the deletion").click()
+    await expect(dialog).to_contain_text("nothing was touched")
+    await expect(dialog.get_by_role("heading", name="Receipt")).to_be_visible()
+    await expect(dialog.get_by_role("button", name="Cancel the deletion")).to_have_count(0)

@@ -26,6 +26,8 @@ function onError(error: unknown): void {
   if (here.name !== 'sign-in') void router.push({ name: 'sign-in', query: { next: here.fullPath } })
 }
 
+/** A browser that believes itself offline asks all the same: a question that waits says nothing, one that fails does. */
+const networkMode = 'always'
 const queries = new QueryClient({
   queryCache: new QueryCache({ onError }),
   mutationCache: new MutationCache({ onError }),
@@ -33,12 +35,15 @@ const queries = new QueryClient({
     queries: {
       // Answers are replaced, never changed: watching every number of a curve would cost more than drawing it.
       shallow: true,
+      networkMode,
+      refetchOnReconnect: true,
       staleTime: 5000,
       refetchOnWindowFocus: false,
       // What the server refused stays refused; what it could not do, or did not hear, is asked again.
       retry: (failures, error) => failures < 2 && !(error instanceof ApiError && error.status < 500),
       retryDelay: (failures) => 400 * 2 ** failures,
     },
+    mutations: { networkMode },
   },
 })
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import {
   csv, cutMiddle, formatBytes, formatDuration, formatNumber, formatPercent, formatRelative, formatShare, formatTicking,
-  formatUsd, formatUsdRange, formatUsdTick, formatUtc, moment, shellCommand, showHidden, withoutLooks,
+  formatUsd, formatUsdRange, formatUsdTick, formatUtc, moment, shellCommand, showHidden, splitTail, withoutLooks,
 } from './format'
 
 describe('formatNumber', () => {
@@ -16,9 +16,9 @@ describe('formatNumber', () => {
 describe('sizes and shares', () => {
   it.each([[0, '0 B'], [1023, '1023 B'], [1024, '1 KiB'], [1_288_490_189, '1.2 GiB'], [1_048_575, '1 MiB'], [85 * 2 ** 30, '85 GiB'], [null, '–']])(
     '%s bytes read %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text))
-  it('says 100 % only when it is done', () => {
-    expect(formatShare(0.9999)).toBe('99 %')
-    expect(formatShare(1)).toBe('100 %')
+  it.each([[9 / 17, '53 %'], [0.9999, '99 %'], [1, '100 %'], [1.2, '100 %'], [0, '0 %'], [0.001, '<1 %'], [0.005, '1 %'], [null, '–']])(
+    'a share of %s reads %s', (share, text) => expect(formatShare(share)).toBe(text))
+  it('says a percentage with a decimal only where it matters', () => {
     expect(formatPercent(4.25)).toBe('4.3 %')
     expect(formatPercent(97.6)).toBe('98 %')
   })
@@ -54,6 +54,14 @@ describe('text of strangers', () => {
     expect(cutMiddle('resnet50-imagenet-augmented-seed-17', 20)).toBe('resnet50-ima…seed-17')
     expect(cutMiddle('short', 20)).toBe('short')
     expect(Array.from(cutMiddle('🙂'.repeat(40), 11))).toHaveLength(11)
+  })
+  it('keeps the end of a name that may be cut to any width', () => {
+    expect(splitTail('resnet50-imagenet-2026-11-08')).toEqual(['resnet50-imagenet-', '2026-11-08'])
+    expect(splitTail('a short name')).toEqual(['a short name', ''])
+    expect(splitTail(`${'模型训练'.repeat(9)}-08`)[1]).toBe('型训练-08')
+    const family = '👨‍👩‍👧'
+    expect(splitTail(family.repeat(9))).toEqual([family.repeat(4), family.repeat(5)])
+    expect(splitTail('x'.repeat(5000)).join('')).toHaveLength(5000)
   })
   it('shows what would turn the text around', () => {
     expect(showHidden('abc\u202edef')).toBe('abc⟨U+202E⟩def')

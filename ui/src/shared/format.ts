@@ -73,10 +73,11 @@ export function formatPercent(percent: number | null | undefined): string {
   return `${Math.abs(percent) >= 10 || Number.isInteger(percent) ? Math.round(percent) : percent.toFixed(1)} %`
 }
 
-/** 0 to 1 as a percentage that says 100 only when it is done. */
+/** 0 to 1 as a percentage that says 100 only when it is done, and 0 only where there is nothing. */
 export function formatShare(share: number | null | undefined): string {
   if (share === null || share === undefined) return NONE
-  return `${share >= 1 ? 100 : Math.floor(Math.max(share, 0) * 100)} %`
+  if (share <= 0 || share >= 1) return share <= 0 ? '0 %' : '100 %'
+  return share < 0.005 ? '<1 %' : `${Math.min(99, Math.round(share * 100))} %`
 }
 
 /** Seconds as `850 ms`, `12.4 s`, `3 m 20 s`, `3 h 12 m`, `5 d 4 h`. */
@@ -152,6 +153,25 @@ export function cutMiddle(text: string, max: number): string {
   const head = Math.ceil((max - 1) * 0.6)
   const tail = max - 1 - head
   return `${letters.slice(0, head).join('')}…${letters.slice(letters.length - tail).join('')}`
+}
+
+const TAIL = 10
+/** A shorter text is not worth cutting. */
+const WORTH_CUTTING = 18
+const WIDE = /\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|\p{Extended_Pictographic}/u
+
+/** A text in two: what may be cut, and the end that stays. Never inside of what reads as one letter; a wide letter counts twice. */
+export function splitTail(text: string): [string, string] {
+  if (text.length < WORTH_CUTTING) return [text, '']
+  const letters = Array.from(new Intl.Segmenter().segment(text.slice(-8 * TAIL)), ({ segment }) => segment)
+  let tail = ''
+  let width = 0
+  for (const letter of letters.reverse()) {
+    width += WIDE.test(letter) ? 2 : 1
+    if (width > TAIL) break
+    tail = letter + tail
+  }
+  return [text.slice(0, text.length - tail.length), tail]
 }
 
 /** Characters that would turn the direction of the text around them or hide: shown by number instead. */

@@ -40,7 +40,7 @@ export function useShortcuts(shortcuts: Shortcuts): void {
 
 export const SHORTCUTS: readonly { group: string; keys: readonly [string, string][] }[] = [
   { group: 'Everywhere', keys: [['Ctrl K', 'find anything'], ['/', 'search'], ['g r', 'runs'], ['g d', 'dashboard'], ['g k', 'API keys'], ['?', 'these shortcuts']] },
-  { group: 'Lists', keys: [['j', 'next row'], ['k', 'previous row'], ['Home End', 'first, last row'], ['← ↑ ↓ →', 'from tile to tile in the matrix'], ['Enter', 'open'], ['x', 'select'], ['a', 'select the whole page of the dashboard'], ['n p', 'next, previous page of the dashboard'], ['m', 'jobs as table or matrix'], ['Esc', 'clear the selection']] },
+  { group: 'Lists', keys: [['j', 'next row'], ['k', 'previous row'], ['Home End', 'first, last row'], ['← ↑ ↓ →', 'from tile to tile in the matrix'], ['Enter', 'open'], ['x', 'select'], ['a', 'select the whole page of the dashboard'], ['n p', 'next, previous page of the dashboard'], ['d', 'delete outputs of the selected runs of the dashboard'], ['m', 'jobs as table or matrix'], ['Esc', 'clear the selection']] },
   { group: 'Charts', keys: [['drag', 'zoom in'], ['Shift drag', 'move along'], ['dbl click', 'reset'], ['← →', 'from point to point'], ['Shift ← →', 'move along'], ['l', 'logarithmic scale'], ['t', 'x by step or by time'], ['0', 'reset the zoom']] },
   { group: 'Log', keys: [['f', 'follow the end'], ['w', 'wrap long lines']] },
 ]

@@ -10,9 +10,10 @@ from typing import Any
 import click
 import orjson
 
+from argus.cli.deletion_words import counted, reason_in_words, state_in_words, why_left_alone
 from argus.cli.door import Door
 from argus.cli.selection import AT_ONCE, runs_where, where_option
-from argus.cli.tables import byte_size, dollars, moment, plain, seconds, table
+from argus.cli.tables import byte_size, dollar_range, moment, plain, seconds, table
 from argus.reader import ReadError, run_path
 
 IN_FLIGHT = frozenset({"requested", "planned", "running"})
@@ -39,6 +40,8 @@ def info(what: str, as_json: bool) -> None:
     """The outputs of a run; or, of an address, the runs whose folder it is, or lies in."""
     door = Door()
     if what.startswith("s3://"):
+        if not what.removeprefix("s3://").strip("/"):
+            raise click.BadParameter(f"{what} names no bucket: it is s3://bucket/folder/", param_hint="RUN|s3://…")
         there = door.get("/api/outputs", location=what)["items"]
         if as_json:
             return click.echo(orjson.dumps(there).decode())
@@ -66,7 +69,9 @@ def info(what: str, as_json: bool) -> None:
 @click.argument("runs", nargs=-1, metavar="[RUN]…")
 @where_option
 @click.option("--as-user", help="For admins: only runs of this user are meant.")
-@click.option("--dry-run", is_flag=True, help="List what would be deleted; change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="List what would be deleted; change nothing. Exit code 1 where nothing could be."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_WAIT
 @_TIMEOUT
@@ -86,15 +91,16 @@ def delete(
     chosen = list(dict.fromkeys(runs)) or [run["batch_id"] for run in runs_where(door, conditions)]
     if not chosen:
         click.echo("no run with outputs fits")
-        return
+        context.exit(1 if dry_run else 0)
     lots = [chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)]
     if dry_run or not yes:
         asked = ({"batch_ids": lot, "as_user": as_user} for lot in lots)
         previews = [door.post("/api/outputs/deletions/preview", body) for body in asked]
         show_preview(previews, as_json=as_json and dry_run, to_stderr=as_json and not dry_run)
+        n_runs = sum(preview["n_runs"] for preview in previews)
         if dry_run:
-            return
-        _ask(sum(preview["n_runs"] for preview in previews), len(chosen), previews[0]["grace_s"], to_stderr=as_json)
+            context.exit(0 if n_runs else 1)
+        _ask(n_runs, len(chosen), previews[0]["grace_s"], to_stderr=as_json)
     deadline = time.monotonic() + (timeout_s if wait else 0.0)
     answers = [_decided(door, lot, as_user, deadline) for lot in lots]
     results = [result for answer in answers for result in answer["results"]]
@@ -136,12 +142,27 @@ def measure(runs: tuple[str, ...]) -> None:
     door, chosen = Door(), list(dict.fromkeys(runs))
     for lot in (chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)):
         for result in door.post("/api/outputs/measurements", {"batch_ids": lot})["results"]:
-            words = (
-                "will be listed"
-                if result["skipped"] is None
-                else f"left alone: {result['detail'] or result['skipped']}"
-            )
-            click.echo(f"{plain(result['batch_id'], 128)}  {plain(words, 500)}")
+            words = "will be listed" if result["skipped"] is None else f"left alone: {why_left_alone(result)}"
+            click.echo(f"{plain(result['batch_id'], 128)}  {plain(words)}")
+
+
+@outputs.command()
+@_AS_JSON
+def deletions(as_json: bool) -> None:
+    """The deletions that you have asked for: those on their way, and those of the last 24 hours."""
+    there = Door().get("/api/dashboard/deletions")["items"]
+    if as_json:
+        return click.echo(orjson.dumps(there).decode())
+    rows = [
+        (
+            one["deletion_id"], one["batch_id"], state_in_words(one["state"]), moment(one["due_at"]) if one["may_cancel"] else "-",
+            _outcome(one),
+        )
+        for one in there
+    ]  # fmt: skip
+    return click.echo(
+        table(("DELETION", "RUN", "STATE", "CAN BE CANCELLED UNTIL", "OUTCOME"), rows, 300) if rows else "no deletions"
+    )
 
 
 @outputs.command()
@@ -156,46 +177,59 @@ def show_preview(previews: Sequence[dict[str, Any]], *, as_json: bool, to_stderr
     """What would be deleted, and what would be left and why."""
     if as_json:
         return click.echo(orjson.dumps(list(previews) if len(previews) > 1 else previews[0]).decode())
+    runs = [run for preview in previews for run in preview["runs"]]
     rows = [
-        (run["batch_id"], run["skipped"] or "delete", run["objects"], byte_size(run["bytes"]), run["detail"] or run["location"])
-        for preview in previews
-        for run in preview["runs"]
-    ]  # fmt: skip
-    click.echo(table(("RUN", "WHAT", "OBJECTS", "SIZE", "WHERE, OR WHY NOT"), rows, 80), err=to_stderr)
+        (run["batch_id"], "leave alone", None, None, run["location"])
+        if run["skipped"]
+        else (run["batch_id"], "delete", run["objects"], byte_size(run["bytes"]), run["location"])
+        for run in runs
+    ]
+    click.echo(table(("RUN", "WHAT", "OBJECTS", "SIZE", "WHERE"), rows, 128), err=to_stderr)
+    if left := [run for run in runs if run["skipped"]]:
+        click.echo("\nLeft alone:", err=to_stderr)
+        for run in left:  # whole, however long: it may hold a command to copy
+            click.echo(f"  {plain(run['batch_id'], 128)}: {plain(why_left_alone(run))}", err=to_stderr)
     n_runs, objects, n_bytes = (sum(preview[name] for preview in previews) for name in ("n_runs", "objects", "bytes"))
     least, most = (sum(preview[f"storage_usd_{end}"] for preview in previews) for end in ("min", "max"))
     about = "" if all(preview["complete"] for preview in previews) else "at least "
-    click.echo(f"\n{n_runs} of {len(rows)} runs: {about}{objects} objects, {byte_size(n_bytes)}; saves {dollars(least)} to {dollars(most)} a year", err=to_stderr)  # fmt: skip
-    if any(run["versioned"] for preview in previews for run in preview["runs"]):
+    click.echo(
+        f"\n{n_runs} of {counted(len(rows), 'run')}: {about}{counted(objects, 'object')}, {byte_size(n_bytes)};"
+        f" saves {dollar_range(least, most)} a year",
+        err=to_stderr,
+    )
+    if any(run["versioned"] for run in runs):
         click.echo("The bucket keeps versions: all of them, and their delete markers, go.", err=to_stderr)
     return None
 
 
 def show_receipt(receipt: dict[str, Any]) -> None:
+    untouched = receipt["state"] in ("requested", "planned", "cancelled") and not receipt["objects"]
     for name, value in (
-        ("deletion", receipt["deletion_id"]), ("state", receipt["state"]), ("run", f"{receipt['batch_id']} ({receipt['run_name']})"),
-        ("of", receipt["owner"]), ("by", receipt["requested_by"]), ("as", receipt["as_user"]), ("where", receipt["location"]),
+        ("deletion", receipt["deletion_id"]), ("state", state_in_words(receipt["state"])), ("run", f"{receipt['batch_id']} ({receipt['run_name']})"),
+        ("of", receipt["owner"]), ("by", receipt["requested_by"]), ("for", receipt["as_user"]), ("where", receipt["location"]),
         ("asked", moment(receipt["requested_at"])), ("due", moment(receipt["due_at"]) if receipt["may_cancel"] else None),
-        ("ended", moment(receipt["ended_at"])), ("objects", f"{receipt['objects_deleted']} of {receipt['objects'] or 0}"),
-        ("freed", byte_size(receipt["bytes_freed"])), ("uploads", receipt["uploads_aborted"] or None),
+        ("ended", moment(receipt["ended_at"])), ("objects", None if untouched else f"{receipt['objects_deleted']} of {receipt['objects'] or 0}"),
+        ("freed", None if untouched else byte_size(receipt["bytes_freed"])), ("uploads", receipt["uploads_aborted"] or None),
         ("verified", moment(receipt["verified_at"])), ("left", receipt["remaining_objects"]),
-        ("manifest", receipt["manifest_sha256"]), ("errors", receipt["n_errors"] or None), ("reason", receipt["reason"]),
+        ("manifest", receipt["manifest_sha256"]), ("errors", receipt["n_errors"] or None), ("reason", reason_in_words(receipt["reason"])),
     ):  # fmt: skip
         if value not in (None, "-"):
-            click.echo(f"{name:<9} {plain(value, 400)}")
+            click.echo(f"{name:<9} {plain(value)}")
 
 
 def _ask(n_runs: int, n_named: int, grace_s: float, *, to_stderr: bool) -> None:
     if n_runs == 0:
         raise click.ClickException("none of them can be deleted")
     phrase = _phrase(n_named)
-    undone = f"After {seconds(grace_s)} this cannot be undone" if grace_s else "This cannot be undone"
+    undone = (
+        f"For {seconds(grace_s)} it can be called off; then it cannot be undone" if grace_s else "This cannot be undone"
+    )
     if click.prompt(f"{undone}. Type `{phrase}` to go on", default="", show_default=False, err=to_stderr) != phrase:
         raise click.ClickException("nothing was deleted")
 
 
 def _phrase(n_runs: int) -> str:
-    return f"delete {n_runs} run{'' if n_runs == 1 else 's'}"
+    return f"delete {counted(n_runs, 'run')}"
 
 
 def _receipt(door: Door, deletion_id: str) -> dict[str, Any]:
@@ -249,17 +283,17 @@ def _say_results(results: Sequence[dict[str, Any]], ended: dict[str, dict[str, A
     for result in results:
         receipt = ended.get(result["deletion_id"] or "")
         if receipt is not None:
-            what = (
-                f"{receipt['state']}: {receipt['objects_deleted']} objects, {byte_size(receipt['bytes_freed'])} freed"
-            )
+            n_objects = counted(receipt["objects_deleted"], "object")
+            what = f"{state_in_words(receipt['state'])}: {n_objects}, {byte_size(receipt['bytes_freed'])} freed"
             still = f" (deletion {receipt['deletion_id']})" if receipt["state"] in IN_FLIGHT else ""
-            words = f"{what}{'; ' + receipt['reason'] if receipt['reason'] else ''}{still}"
+            why = reason_in_words(receipt["reason"])
+            words = f"{what}{f'; {why}' if why else ''}{still}"
         elif result["skipped"] in (None, "in_flight"):
             due = f", can be cancelled until {moment(result['due_at'])}" if result["due_at"] else ""
             words = f"deletion {result['deletion_id'] or 'queued'}{due}"
         else:
-            words = f"left alone: {result['detail'] or result['skipped']}"
-        click.echo(f"{plain(result['batch_id'], 128)}  {plain(words, 500)}")
+            words = f"left alone: {why_left_alone(result)}"
+        click.echo(f"{plain(result['batch_id'], 128)}  {plain(words)}")
 
 
 def _exit_code(results: Sequence[dict[str, Any]], ended: dict[str, dict[str, Any]], *, waited: bool) -> int:
@@ -273,6 +307,19 @@ def _code_of(state: str, *, waited: bool) -> int:
     if state in IN_FLIGHT:
         return TIMED_OUT if waited else 0
     return 0 if state in GOOD else 1
+
+
+def _outcome(one: dict[str, Any]) -> str | None:
+    """What has come of it so far; None: nothing."""
+    if one["state"] in ("requested", "planned"):
+        return None
+    if one["state"] == "cancelled":
+        return "nothing was deleted"
+    said = [
+        f"{counted(one['objects_deleted'], 'object')}, {byte_size(one['bytes_freed'])} freed",
+        reason_in_words(one["reason"]),
+    ]
+    return "; ".join(part for part in said if part)
 
 
 def _folder(one: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from argus.cli.look import print_json
 from argus.cli.tables import moment, table
 from argus.machine import CAPACITIES
 
+_LONGEST_TYPE = 256
+
 
 @click.group(invoke_without_command=True)
 @click.option("--workspace", help="Of this workspace only.")
@@ -52,6 +54,8 @@ def set_price(
     instance_type: str, capacity: str, usd_per_hour: float, since: datetime, *, workspace: str | None, as_json: bool
 ) -> None:
     """A machine costs so much from a moment on. For administrators of the workspace, with a key of full rights."""
+    if not instance_type.strip() or not instance_type.isprintable() or len(instance_type) > _LONGEST_TYPE:
+        raise click.BadParameter("it is the name of a kind of machine, such as g5.xlarge", param_hint="TYPE")
     if not isfinite(usd_per_hour):
         raise click.BadParameter("it is a number of dollars", param_hint="--usd-per-hour")
     door = Door()

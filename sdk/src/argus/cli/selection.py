@@ -13,11 +13,11 @@ from argus.cli.door import Door
 AT_ONCE = 1000
 """So many runs a request may name."""
 _SIZES = {"1GiB": "over_1_gib", "100GiB": "over_100_gib", "1TiB": "over_1_tib"}
-_WORDS = {"status": ("succeeded", "failed"), "days": ("7", "30", "90", "all")}
+_WORDS = {"status": ("succeeded", "failed", "aborted"), "days": ("7", "30", "90", "all")}
 _PLAIN = ("label", "search", "user", "cluster")
 _AGE = re.compile(r"([0-9]+)d")
 _HELP = (
-    "status=succeeded|failed, days=7|30|90|all (started within), older-than=90d (ended before), label=…, larger-than=1GiB|100GiB|1TiB,"
+    "status=succeeded|failed|aborted (failed: aborted ones, too), days=7|30|90|all (started within), older-than=90d (ended before), label=…, larger-than=1GiB|100GiB|1TiB,"
     " search=…, and for admins user=… or user=*, cluster=…"
 )
 
@@ -34,11 +34,18 @@ def runs_where(door: Door, conditions: tuple[str, ...]) -> list[dict[str, Any]]:
     Errors: `click.UsageError` where a condition is none.
     """
     asked, ended_before = _asked(conditions)
+    only_aborted = asked.get("status") == "aborted"
+    if only_aborted:
+        asked["status"] = "failed"  # of the dashboard: both
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
         page = door.get("/api/dashboard/runs", limit=100, cursor=cursor, **asked)
-        found += [run for run in page["items"] if _fits(run, ended_before)]
+        found += [
+            run
+            for run in page["items"]
+            if _fits(run, ended_before) and (run["status"] == "aborted" or not only_aborted)
+        ]
         cursor = page["next_cursor"]
         if cursor is None:
             return found

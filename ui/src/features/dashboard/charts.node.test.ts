@@ -5,7 +5,7 @@ import type { ChartTheme } from '@/features/charts/chartTheme'
 
 import { spanWords } from './days'
 import { hasSpending, spendChartOption } from './spendChartOption'
-import { hasStorage, storageChartOption, storageLevels } from './storageChartOption'
+import { firstDays, hasStorage, storageChartOption, storageLevels } from './storageChartOption'
 
 const theme: ChartTheme = { ink: '#111', faint: '#777', line: '#ddd', ground: '#fff', failed: '#c00', font: 'sans', palette: ['#1', '#2', '#3', '#4'] }
 const bucket = (first_day: string, cost_usd = 0, wasted_usd = 0, last_day = first_day) => ({ first_day, last_day, cost_usd, wasted_usd, n_runs: 1 })
@@ -41,14 +41,24 @@ describe('storageChartOption', () => {
     ], ...over,
   })
 
-  it('begins with 0 at the left edge, each point at the end of its day', () => {
-    const levels = storageLevels(storage())
-    expect(levels.map(({ at, usdMin, usdMax }) => [new Date(at).toISOString().slice(0, 10), usdMin, usdMax])).toEqual([['2026-11-01', 0, 0], ['2026-11-02', 0, 0], ['2026-11-03', 1, 6]])
+  it('begins with 0 at the left edge, each point at the end of its bucket', () => {
+    expect(storageLevels(storage()).map(({ at, usdMin, usdMax }) => [at, usdMin, usdMax])).toEqual([[0, 0, 0], [1, 0, 0], [2, 1, 6]])
   })
 
   it('draws the upper line on top of the lower one', () => {
-    const data = seriesOf(storageChartOption(storageLevels(storage()), theme)).map((one) => one.data.map((point) => (Array.isArray(point) ? point[1] : null)))
+    const data = seriesOf(storageChartOption(storage(), theme)).map((one) => one.data.map((point) => (Array.isArray(point) ? point[1] : null)))
     expect(data).toEqual([[0, 0, 1], [0, 0, 5]])
+  })
+
+  it('names its buckets as the chart of what was spent does', () => {
+    const point = (last_day: string) => ({ last_day, bytes_added: 0, bytes: 0, usd_min: 0, usd_max: 0, n_runs: 0 })
+    const months = [['2026-10-01', '2026-10-31'], ['2026-11-01', '2026-11-30']] as const
+    const points = months.map(([, last]) => point(last))
+    const spent = spendChartOption({ position: 1, unit: 'month', buckets: months.map(([first, last]) => bucket(first, 0, 0, last)) }, theme)
+    const stored = storageChartOption(storage({ unit: 'month', first_day: '2026-10-01', points }), theme)
+    expect(spent.xAxis).toMatchObject({ data: ['Oct 2026', 'Nov 2026'] })
+    expect(stored.xAxis).toMatchObject([{ min: 0, max: 2 }, { data: ['Oct 2026', 'Nov 2026'] }])
+    expect(firstDays(storage({ first_day: '2026-11-24', points: [point('2026-11-30'), point('2026-12-06')] }))).toEqual(['2026-11-24', '2026-12-01'])
   })
 
   it('has nothing to draw without runs, and without bytes', () => {

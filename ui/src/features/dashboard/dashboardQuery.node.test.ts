@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { asked, changed, isFiltered, readQuery, runsListOf, splitNames, writeQuery, type DashboardQuery } from './dashboardQuery'
+import { asked, changed, isFiltered, lostOnRunsList, readQuery, runsListOf, splitNames, writeQuery, type DashboardQuery } from './dashboardQuery'
 
 const plain: DashboardQuery = readQuery({})
 
@@ -52,5 +52,17 @@ describe('the list of all runs', () => {
     expect(runsListOf(plain, 'ada')).toEqual({ name: 'runs', query: { user: 'ada' } })
     expect(runsListOf({ ...plain, user: '*', status: 'failed', label: 'gpu' }, 'ada')).toEqual({ name: 'runs', query: { search: 'gpu', status: ['failed', 'aborted'] } })
     expect(runsListOf({ ...plain, user: 'eve', search: 'x', label: 'gpu', status: 'succeeded' }, 'ada')).toEqual({ name: 'runs', query: { search: 'x', status: ['succeeded'], user: 'eve' } })
+  })
+
+  it('says what it cannot be asked', () => {
+    expect(lostOnRunsList(plain)).toEqual(['the time'])
+    expect(lostOnRunsList({ ...plain, days: 'all', label: 'gpu' })).toEqual([])
+    expect(lostOnRunsList({ ...plain, days: '7', label: 'gpu', search: 'x', size: 'over_1_gib', cluster: 'c' })).toEqual(['the time', 'the size', 'the label', 'the cluster'])
+  })
+
+  it('finds one name, and not several', () => {
+    const named = (names: string) => readQuery({ names, size: 'over_1_gib', user: 'eve' })
+    expect([runsListOf(named('run-a'), 'ada'), lostOnRunsList(named('run-a'))]).toEqual([{ name: 'runs', query: { search: 'run-a' } }, []])
+    expect([runsListOf(named('run-a run-b'), 'ada'), lostOnRunsList(named('run-a run-b'))]).toEqual([{ name: 'runs', query: {} }, ['the names']])
   })
 })

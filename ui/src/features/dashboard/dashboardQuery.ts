@@ -64,6 +64,9 @@ export function changed(query: DashboardQuery, change: Partial<DashboardQuery>):
 /** What of the filter row is set; time has no "none". */
 export const isFiltered = ({ status, label, size, search }: DashboardQuery): boolean => status !== '' || label !== '' || size !== '' || search !== ''
 
+/** The filter row with nothing in it. */
+export const UNFILTERED = { status: '', label: '', size: '', search: '' } as const
+
 /** The names that are meant, each once. */
 export function splitNames(names: readonly string[]): string[] {
   const [first] = names
@@ -85,8 +88,10 @@ export function asked(query: DashboardQuery) {
   }
 }
 
-/** The same runs, as far as the list of all runs can tell them apart: it has no cluster, size or time. */
+/** The same runs, as far as the list of all runs can tell them apart. A label is searched for there: its search looks into labels, too. */
 export function runsListOf(query: DashboardQuery, me: string): RouteLocationRaw {
+  const names = splitNames(query.names)
+  if (names.length > 0) return { name: 'runs', query: names.length === 1 ? { search: names[0] } : {} }
   const user = query.user === EVERYBODY ? '' : query.user || me
   const search = query.search || query.label
   const status = query.status === 'failed' ? ['failed', 'aborted'] : query.status ? [query.status] : []
@@ -94,6 +99,17 @@ export function runsListOf(query: DashboardQuery, me: string): RouteLocationRaw 
     name: 'runs',
     query: { ...(search ? { search } : {}), ...(status.length > 0 ? { status } : {}), ...(user ? { user } : {}) },
   }
+}
+
+/** What of the question that list cannot be asked. */
+export function lostOnRunsList(query: DashboardQuery): string[] {
+  if (query.names.length > 0) return splitNames(query.names).length > 1 ? ['the names'] : []
+  return [
+    query.days === 'all' ? '' : 'the time',
+    query.size ? 'the size' : '',
+    query.label && query.search ? 'the label' : '',
+    query.cluster ? 'the cluster' : '',
+  ].filter(Boolean)
 }
 
 function namesIn(query: LocationQuery): string[] {

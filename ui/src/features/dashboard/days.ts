@@ -1,7 +1,9 @@
 /** Days of the calendar in UTC, as the server counts them: `2026-11-02`. */
 
+import type { DashboardSpend } from '@/api/types'
+
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
-export const DAY_MS = 86_400_000
+const DAY_MS = 86_400_000
 
 interface Day { year: number; month: string; day: number }
 
@@ -11,13 +13,13 @@ function parts(iso: string): Day {
 }
 
 /** `2 Nov`. */
-export function shortDay(iso: string): string {
+function shortDay(iso: string): string {
   const { month, day } = parts(iso)
   return `${day} ${month}`
 }
 
 /** `Nov 2026`. */
-export function shortMonth(iso: string): string {
+function shortMonth(iso: string): string {
   const { month, year } = parts(iso)
   return `${month} ${year}`
 }
@@ -31,6 +33,8 @@ export function spanWords(first: string, last: string): string {
   return a.month === b.month ? `${a.day} – ${end}` : `${a.day} ${a.month} – ${end}`
 }
 
-/** Epoch milliseconds of the beginning of a day, and of its end. */
-export const startOfDay = (iso: string): number => Date.parse(`${iso}T00:00:00Z`)
-export const endOfDay = (iso: string): number => startOfDay(iso) + DAY_MS
+/** The same under every chart: a month by its name, another bucket by its first day. */
+export const bucketLabel = (unit: DashboardSpend['unit'], first: string): string => (unit === 'month' ? shortMonth(first) : shortDay(first))
+
+/** The day after: `2026-12-01` after `2026-11-30`. */
+export const nextDay = (iso: string): string => new Date(Date.parse(`${iso}T00:00:00Z`) + DAY_MS).toISOString().slice(0, 10)

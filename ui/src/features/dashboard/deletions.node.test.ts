@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import type { Deletion } from '@/api/types'
 
-import { dropped, fits, formatCountdown, graceLeft, graceWords, outcome, queuedWords, worst } from './deletions'
+import { dropped, fits, formatCountdown, graceLeft, graceWords, outcome, worst } from './deletions'
 
 const now = Date.parse('2026-11-21T12:00:00Z')
 const deletion = (over: Partial<Deletion> = {}): Deletion => ({
@@ -37,6 +37,8 @@ describe('the strip', () => {
     expect(outcome(deletion({ state: 'deleted' }))).toBe('nothing was there')
     expect(outcome(deletion({ state: 'partial', bytes_freed: 1024, n_errors: 1, reason: 'AccessDenied' }))).toBe('1 KiB freed · 1 object could not be deleted · AccessDenied')
     expect(outcome(deletion({ state: 'failed', reason: 'no such bucket' }))).toBe('no such bucket')
+    expect(outcome(deletion({ state: 'failed', reason: 'checked again: not_terminal' }))).toBe('when it was checked again: still going on')
+    expect(outcome(deletion({ state: 'failed', reason: 'checked again: somebody_else' }))).toBe('checked again: somebody_else')
     expect(outcome(deletion({ state: 'cancelled' }))).toBe('nothing was touched')
   })
 })
@@ -51,22 +53,16 @@ describe('the phrase', () => {
 })
 
 describe('what was left alone', () => {
-  it('is told by reason, and by detail where an address was refused', () => {
+  it('is told by reason, each once, with what is known beyond it', () => {
     const found = dropped([
       { batch_id: 'a' }, { batch_id: 'b', skipped: 'refused', detail: 'shared with c' }, { batch_id: 'c', skipped: 'already_deleted' },
       { batch_id: 'd', skipped: 'already_deleted' }, { batch_id: 'e', skipped: 'refused', detail: 'a whole bucket' },
+      { batch_id: 'f', skipped: 'refused', detail: 'shared with c' },
     ])
-    expect(found.map(({ reason, ids, detail }) => [reason, ids, detail])).toEqual([
-      ['already_deleted', ['c', 'd'], null], ['refused', ['b'], 'shared with c'], ['refused', ['e'], 'a whole bucket'],
+    expect(found.map(({ reason, ids, details }) => [reason, ids, details])).toEqual([
+      ['refused', ['b', 'e', 'f'], ['shared with c', 'a whole bucket']], ['already_deleted', ['c', 'd'], []],
     ])
   })
 
   it.each([[1, '1 second'], [60, '60 seconds'], [300, '5 minutes'], [330, '5 m 30 s'], [86_400, '1 d 0 h']])('%s s to think again are %s', (s, words) => expect(graceWords(s)).toBe(words))
-
-  it('and what was not, with the time to think again', () => {
-    expect(queuedWords({ outcome: 'accepted', n_taken: 2 }, 60)).toBe('2 deletions are queued: the first object goes in 60 seconds, and until then each can be cancelled.')
-    expect(queuedWords({ outcome: 'accepted', n_taken: 1 }, 0)).toBe('1 deletion is queued.')
-    expect(queuedWords({ outcome: 'queued', n_taken: 1 }, 60)).toContain('has not answered yet')
-    expect(queuedWords({ outcome: 'accepted', n_taken: 0 }, 60)).toBe('No deletion was queued.')
-  })
 })

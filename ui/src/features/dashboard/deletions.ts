@@ -1,4 +1,4 @@
-import type { Deletion, DeletionList, DeletionState, DeletionResult, Skipped } from '@/api/types'
+import type { Deletion, DeletionList, DeletionState, Skipped } from '@/api/types'
 import { formatBytes, formatCount, formatDuration, moment } from '@/shared/format'
 
 const IN_FLIGHT: ReadonlySet<string> = new Set(['requested', 'planned', 'running'])
@@ -45,9 +45,9 @@ export function outcome(deletion: Deletion): string {
     case 'deleted':
       return deletion.objects_deleted === 0 ? 'nothing was there' : `${freed} · ${nObjects(deletion.objects_deleted)}`
     case 'partial':
-      return [freed, deletion.n_errors > 0 ? `${nObjects(deletion.n_errors)} could not be deleted` : '', deletion.reason ?? ''].filter(Boolean).join(' · ')
+      return [freed, deletion.n_errors > 0 ? `${nObjects(deletion.n_errors)} could not be deleted` : '', deletion.reason === null ? '' : reasonWords(deletion.reason)].filter(Boolean).join(' · ')
     case 'failed':
-      return deletion.reason ?? 'it failed, and nobody has said why'
+      return deletion.reason === null ? 'it failed, and nobody has said why' : reasonWords(deletion.reason)
     case 'running':
       return deletion.objects === null ? freed : `${formatCount(deletion.objects_deleted)} of ${nObjects(deletion.objects)} · ${freed}`
     case 'cancelled':
@@ -78,27 +78,28 @@ export const SKIPPED_WORDS: Readonly<Record<Skipped, string>> = {
   unavailable: 'cannot be reached now',
 }
 
-export interface Dropped { reason: Skipped; ids: string[]; detail: string | null }
+const isSkipped = (code: string): code is Skipped => Object.hasOwn(SKIPPED_WORDS, code)
+
+/** Why a deletion ended as it did, the codes of the service that deletes in words. The receipt's file keeps what it said. */
+export function reasonWords(reason: string): string {
+  const code = /^checked again: (\w+)$/.exec(reason)?.[1]
+  return code !== undefined && isSkipped(code) ? `when it was checked again: ${SKIPPED_WORDS[code]}` : reason
+}
+
+/** `details`: what is known beyond the reason, each once. */
+export interface Dropped { reason: Skipped; ids: string[]; details: string[] }
 
 /** Those left alone, by why; the most frequent reason first. */
 export function dropped(results: readonly { batch_id: string; skipped?: Skipped | null; detail?: string | null }[]): Dropped[] {
   const found = new Map<string, Dropped>()
   for (const { batch_id, skipped, detail } of results) {
     if (!skipped) continue
-    const key = skipped === 'refused' ? `${skipped} ${detail ?? ''}` : skipped
-    const group = found.get(key) ?? { reason: skipped, ids: [], detail: detail ?? null }
+    const group = found.get(skipped) ?? { reason: skipped, ids: [], details: [] }
     group.ids.push(batch_id)
-    found.set(key, group)
+    if (detail && !group.details.includes(detail)) group.details.push(detail)
+    found.set(skipped, group)
   }
   return [...found.values()].sort((a, b) => b.ids.length - a.ids.length)
-}
-
-/** What has come of the command, in a sentence. */
-export function queuedWords({ outcome: said, n_taken }: Pick<DeletionResult, 'outcome' | 'n_taken'>, grace_s: number): string {
-  if (n_taken === 0) return 'No deletion was queued.'
-  const what = `${formatCount(n_taken)} ${n_taken === 1 ? 'deletion is' : 'deletions are'} queued`
-  if (said === 'queued') return `${formatCount(n_taken)} ${n_taken === 1 ? 'run is' : 'runs are'} handed on; the service that deletes has not answered yet. What becomes of each stands above.`
-  return grace_s > 0 ? `${what}: the first object goes in ${graceWords(grace_s)}, and until then each can be cancelled.` : `${what}.`
 }
 
 /** Every letter counts: the button works for exactly this. */

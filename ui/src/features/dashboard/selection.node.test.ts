@@ -50,6 +50,6 @@ describe('what it would free', () => {
   it('counts what is there once, what nobody has measured, and where nothing is left', () => {
     const runs = [run(), run({ bytes: 20, storage_usd_min: 2, storage_usd_max: 9 }), run({ bytes: null, storage_usd_min: null, storage_usd_max: null }),
       run({ deleted_at: '2026-11-01T00:00:00Z', bytes: 0 }), run({ output_dir: null, bytes: null }), run({ deletion_state: 'running' })]
-    expect(totals(runs)).toEqual({ n: 6, bytes: 30, usdMin: 3, usdMax: 14, nUnmeasured: 1, nNothing: 3 })
+    expect(totals(runs)).toEqual({ n: 6, nSome: 3, bytes: 30, usdMin: 3, usdMax: 14, nUnmeasured: 1, nNothing: 3 })
   })
 })

@@ -45,18 +45,20 @@ export function kept(selection: Selection, page: readonly string[]): Selection {
 
 export interface Totals {
   n: number
+  /** Have something to delete, as far as the page knows. */
+  nSome: number
   bytes: number
   usdMin: number
   usdMax: number
-  /** Have outputs that nobody has measured: the sums are lower bounds. */
+  /** Have outputs that nobody has measured: they are not in the sums. */
   nUnmeasured: number
   /** Of whose outputs nothing is left to delete, or a deletion is on its way. */
   nNothing: number
 }
 
-/** What deleting these would free, by the newest listings. */
+/** What deleting these would free, by the newest listings; less where other runs share a folder, which only the dialog finds out. */
 export function totals(runs: readonly DashboardRun[]): Totals {
-  const sum: Totals = { n: runs.length, bytes: 0, usdMin: 0, usdMax: 0, nUnmeasured: 0, nNothing: 0 }
+  const sum: Totals = { n: runs.length, nSome: 0, bytes: 0, usdMin: 0, usdMax: 0, nUnmeasured: 0, nNothing: 0 }
   for (const run of runs) {
     if (!hasOutputs(run)) {
       sum.nNothing += 1
@@ -68,6 +70,7 @@ export function totals(runs: readonly DashboardRun[]): Totals {
       sum.usdMax += run.storage_usd_max ?? 0
     }
   }
+  sum.nSome = sum.n - sum.nNothing
   return sum
 }
 

@@ -6,7 +6,7 @@ import type { DashboardSpend } from '@/api/types'
 import type { ChartTheme } from '@/features/charts/chartTheme'
 import { formatUsdTick } from '@/shared/format'
 
-import { shortDay, shortMonth } from './days'
+import { bucketLabel } from './days'
 
 export type SpendChartOption = ComposeOption<BarSeriesOption | GridComponentOption>
 
@@ -23,10 +23,10 @@ export function spendChartOption({ unit, buckets }: DashboardSpend, theme: Chart
   return {
     animation: false,
     textStyle: { fontFamily: theme.font },
-    grid: { left: 4, right: 8, top: 12, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
+    grid: { left: 4, right: 14, top: 12, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     xAxis: {
       type: 'category',
-      data: buckets.map((bucket) => (unit === 'month' ? shortMonth(bucket.first_day) : shortDay(bucket.first_day))),
+      data: buckets.map((bucket) => bucketLabel(unit, bucket.first_day)),
       axisLabel: { ...label, hideOverlap: true },
       axisLine: { lineStyle: { color: theme.line } },
       axisTick: { show: false },

@@ -2,7 +2,8 @@ import { useMutation, useQuery } from '@tanstack/vue-query'
 import { computed, ref, watch, type Ref } from 'vue'
 
 import { answer, useApi } from '@/api/client'
-import type { DeletionResult } from '@/api/types'
+import type { DeletionResult, PreviewResult } from '@/api/types'
+import { askAgain } from '@/shared/asking'
 
 import { newId } from './newId'
 
@@ -23,6 +24,7 @@ export function useDeleteOutputs(
     queryFn: ({ signal }: { signal: AbortSignal }) => answer(api.POST('/api/outputs/deletions/preview', { body: { batch_ids: [...batchIds.value], as_user: asUser.value }, signal })),
     // A listing is of its moment: each opening of the dialog has its own.
     staleTime: Infinity,
+    refetchInterval: askAgain<PreviewResult>(0, () => false),
     gcTime: 0,
   })))
   const command = useMutation({

@@ -52,5 +52,7 @@ export function useDeletions(after: Ref<number | null>, onChange: () => void) {
     },
     cancelling: computed(() => (cancel.isPending.value ? (cancel.variables.value?.deletion_id ?? null) : null)),
     cancelError: cancel.error,
+    /** Which it was that could not be cancelled. */
+    notCancelled: computed(() => (cancel.error.value === null ? null : (cancel.variables.value?.deletion_id ?? null))),
   }
 }

@@ -114,16 +114,18 @@ export function createLiveHub(): LiveHub {
         leadership.tellReset(position)
         reset(position)
       },
-      broken: () => {
-        closeStream = null
-        openTopics = ''
-        brokenSince ??= Date.now()
-        report(!navigator.onLine || Date.now() - brokenSince > OFFLINE_AFTER_MS ? 'offline' : 'reconnecting')
-        const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 8000
-        failures += 1
-        retry = setTimeout(connect, wait * (0.8 + Math.random() * 0.4))
-      },
+      broken,
     })
+  }
+
+  function broken(): void {
+    closeStream = null
+    openTopics = ''
+    brokenSince ??= Date.now()
+    report(!navigator.onLine || Date.now() - brokenSince > OFFLINE_AFTER_MS ? 'offline' : 'reconnecting')
+    const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 8000
+    failures += 1
+    retry = setTimeout(connect, wait * (0.8 + Math.random() * 0.4))
   }
 
   /** Subscriptions come and go in bursts when a page changes: one reconnection for all of them. */
@@ -163,7 +165,14 @@ export function createLiveHub(): LiveHub {
     failures = 0
     if (leadership.leads() && closeStream === null) connect()
   }
+  /** The browser tells at once what the stream would show by its silence. Where Argus is in reach all the same, the next attempt says so. */
+  const offline = (): void => {
+    if (!leadership.leads() || closeStream === null) return
+    stop()
+    broken()
+  }
   window.addEventListener('online', online)
+  window.addEventListener('offline', offline)
 
   return {
     health,
@@ -177,6 +186,7 @@ export function createLiveHub(): LiveHub {
     },
     close() {
       window.removeEventListener('online', online)
+      window.removeEventListener('offline', offline)
       if (frame !== null) cancelAnimationFrame(frame)
       stop()
       leadership.close()
