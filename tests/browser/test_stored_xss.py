@@ -78,7 +78,7 @@ def run_of_payloads(sender: Any) -> str:
     batch_id = sender.start(PAYLOADS[5], project=PAYLOADS[5], jobs=tuple(job_ids), labels=PAYLOADS[:50], params=dict(zip(PAYLOADS, reversed(PAYLOADS), strict=True)),
                             tags={payload: payload for payload in PAYLOADS[:20]}, output_dir=PAYLOADS[7], work_dir=PAYLOADS[7], runner=PAYLOADS[7], cluster=PAYLOADS[7])  # fmt: skip
     named = [
-        (job, {"name": name, "model": name, "dataset": name, "host": name})
+        (job, {"name": name, "model": name, "dataset": name, "host": name, "instance_type": name})
         for job, name in zip(job_ids, PAYLOADS, strict=True)
     ]
     sender.say(batch_id, "job_start", *named, at_s=2)
@@ -99,6 +99,10 @@ def run_of_payloads(sender: Any) -> str:
     sender.say(
         batch_id, "job_failed", *((job, {"reason": PAYLOADS[5], "traceback": broken}) for job in job_ids[:3]), at_s=6
     )
+    bills = [
+        (job, {"amount_usd": 1.0, "basis": payload}) for job, payload in zip(job_ids[:40], PAYLOADS[:40], strict=True)
+    ]
+    sender.say(batch_id, "cost_recorded", *bills, at_s=7)
     sender.say(batch_id, "batch_failed", (None, {"reason": PAYLOADS[5], "error_report": broken}), at_s=7)
     return batch_id
 
@@ -135,6 +139,11 @@ async def test_no_payload_does_anything_on_any_page(
     await page.get_by_role("button", name="Table").click()
     await page.get_by_role("tab", name="Log").click()
     await look(page, [payload for payload in PAYLOADS if "\t" not in payload], "the log of a run")
+    await page.get_by_role("tab", name="Cost & outputs").click()
+    await expect(page.get_by_test_id("cost-report").first).to_be_visible()
+    for _ in range(2):
+        await page.get_by_role("button", name=re.compile(r"^All \d+$")).first.click()
+    await look(page, [], "cost and outputs")
     await page.get_by_role("tab", name="Environment").click()
     await expect(page.get_by_label("Params", exact=True)).to_be_visible()
     folded = page.get_by_role("button", name=re.compile(r"^All \d+$"))
