@@ -4,7 +4,7 @@ import { tabIcon, tabTitle } from './tabSign'
 
 it('a tab tells how far its run is and how it ended', () => {
   expect(tabTitle('Runs', null)).toBe('Runs · Argus')
-  expect(tabTitle('train', { status: 'running', progress: 0.426 })).toBe('42 % train · Argus')
+  expect(tabTitle('train', { status: 'running', progress: 0.426 })).toBe('43 % train · Argus')
   expect(tabTitle('train', { status: 'running', progress: null })).toBe('▶ train · Argus')
   expect(tabTitle('train', { status: 'failed', progress: 0.4 })).toBe('✕ train · Argus')
   expect(tabTitle('train', { status: 'succeeded', progress: 1 })).toBe('✓ train · Argus')
