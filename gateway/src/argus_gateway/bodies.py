@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, FutureDatetime, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FutureDatetime, StringConstraints
 
 from argus_contracts.commands import RunDecision
 from argus_contracts.envelope import Stored
@@ -230,6 +230,8 @@ class DeletionRequest(RunsNamed):
     """`delete 1 run`, `delete 2 runs`, …: as many as are named."""
     command_id: UUID | None = None
     """The client's own: the same request again, under the same id, does nothing more."""
+    asked_at: AwareDatetime | None = None
+    """Where it is made again: what the first answer said. A run that has said something since is left alone."""
 
 
 class DeletionResult(BaseModel):
@@ -241,6 +243,8 @@ class DeletionResult(BaseModel):
     results: list[RunDecision]
     """By run, in the order of the request: taken, or why not."""
     position: int | None
+    asked_at: datetime | None = None
+    """Argus' clock when it was first asked for: to be said by whoever makes the same request again."""
 
 
 class PreviewResult(DeletionPreview):

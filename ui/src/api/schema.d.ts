@@ -1361,6 +1361,8 @@ export interface components {
         DeletionRequest: {
             /** As User */
             as_user?: string | null;
+            /** Asked At */
+            asked_at?: string | null;
             /** Batch Ids */
             batch_ids: string[];
             /** Command Id */
@@ -1370,6 +1372,8 @@ export interface components {
         };
         /** DeletionResult */
         DeletionResult: {
+            /** Asked At */
+            asked_at?: string | null;
             /**
              * Command Id
              * Format: uuid

@@ -65,12 +65,14 @@ async def delete_outputs(body: DeletionRequest, caller: FullRights, parts: AllPa
     await _audit(parts, caller, "delete_outputs", body, [run.batch_id for run in mine])
     if not mine:
         raise not_found(_NOBODYS)
+    now = datetime.now(UTC)
     command = DeleteOutputs(
         command_id=command_id(caller.user, body.command_id), requested_by=caller.user,
-        as_user=body.as_user if body.as_user != caller.user else None, requested_at=datetime.now(UTC), runs=_owned(mine),
+        as_user=body.as_user if body.as_user != caller.user else None,
+        requested_at=now if body.asked_at is None else min(now, body.asked_at), runs=_owned(mine),
     )  # fmt: skip
     decision = await parts.commander.command("deleter", "delete", command)
-    return _result(body, mine, decision)
+    return _result(body, mine, decision).model_copy(update={"asked_at": command.requested_at})
 
 
 @router.post("/deletions/preview")

@@ -20,7 +20,7 @@ IN_FLIGHT = frozenset({"requested", "planned", "running"})
 GOOD = frozenset({"deleted"})
 TIMED_OUT = 124
 """Exit code of a `--wait` that took too long, as `timeout` has it."""
-_POLL_S, _LONGEST_POLL_S = 1.0, 10.0
+_POLL_S, _LONGEST_POLL_S = 1.0, 30.0
 _NOT_HEARD_OF_S = 15.0
 """So long after it was decided a deletion may still be unknown to whoever asks for it."""
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
@@ -245,6 +245,7 @@ def _decided(door: Door, lot: Sequence[str], as_user: str | None, deadline: floa
         answer = door.post("/api/outputs/deletions", body)
         if answer["outcome"] != "queued" or time.monotonic() + pause_s > deadline:
             return answer
+        body = {**body, "asked_at": answer["asked_at"]}  # what a run says meanwhile keeps it from being deleted
         time.sleep(pause_s)
         pause_s = min(_LONGEST_POLL_S, 2 * pause_s)
 
@@ -261,6 +262,7 @@ def _heard_of(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
 
 
 def _until_known(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
+    """The receipt; the moment after it was decided nobody has heard of a deletion."""
     while True:
         try:
             return _receipt(door, deletion_id)
@@ -271,12 +273,17 @@ def _until_known(door: Door, deletion_id: str, deadline: float) -> dict[str, Any
 
 
 def _ended(door: Door, deletion_id: str, deadline: float) -> dict[str, Any]:
-    """The receipt once it has ended, or as it stands at the deadline."""
-    while True:
-        receipt = _until_known(door, deletion_id, max(deadline, time.monotonic() + _NOT_HEARD_OF_S))
-        if receipt["state"] not in IN_FLIGHT or time.monotonic() >= deadline:
-            return receipt
+    """The receipt once it has ended, or as it stands at the deadline, or stood before its run was purged."""
+    receipt = _until_known(door, deletion_id, max(deadline, time.monotonic() + _NOT_HEARD_OF_S))
+    while receipt["state"] in IN_FLIGHT and time.monotonic() < deadline:
         time.sleep(min(_POLL_S, max(0.0, deadline - time.monotonic())))
+        try:
+            receipt = _receipt(door, deletion_id)
+        except ReadError as error:
+            if error.status != 404:
+                raise
+            return receipt
+    return receipt
 
 
 def _say_results(results: Sequence[dict[str, Any]], ended: dict[str, dict[str, Any]]) -> None:

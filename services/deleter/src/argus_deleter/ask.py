@@ -42,6 +42,8 @@ class Query:
         """By run; those that do not exist are missing."""
         asked = GetOutputs(viewer=EVERYTHING, after=after, batch_ids=list(batch_ids))
         answer = await self._ask("get_outputs", asked, OutputsAnswer, after)
+        if any(one.ended_at is not None and one.told < 0 for one in answer.items):
+            raise Unavailable("query still serves what an older version of it has built")
         return {one.batch_id: one for one in answer.items}
 
     async def sharers(self, location: str, run: OwnedRun, after: int, *, personal: bool) -> list[OutputsThere]:

@@ -216,15 +216,16 @@ class Deleting:
             "sums_of_parts", deletion_id=one.deletion_id
         )
         said |= {"objects_deleted": n_deleted, "bytes_freed": freed}
+        unknown = _UNKNOWN.format(n_unknown) if n_unknown else ""
         if said.get("remaining_objects") == 0 and is_ours:
-            self._end(one, "deleted", said)
+            self._end(one, "deleted", said | ({"reason": unknown.lstrip("; ")} if unknown else {}))
             return
         errors = [error for (error,) in self._decisions.rows("first_errors", deletion_id=one.deletion_id)]
         known = {(error["key"], error.get("version_id", "")) for error in errors}
         new = [entry for entry in named if (entry.key, entry.version_id) not in known]
         errors += [error_of(entry, "Remains", "it was there after all deleting") for entry in new]
         reason = reason or _reason(said.get("remaining_objects"), n_changed, n_refused)
-        said |= {"reason": reason + (_UNKNOWN.format(n_unknown) if n_unknown else ""), "errors": capped(errors)}
+        said |= {"reason": reason + unknown, "errors": capped(errors)}
         self._end(one, "partial" if n_deleted or n_unknown else "failed", said)
 
     def _settle(self, one: OutputDeletion, location: Location) -> int:

@@ -29,7 +29,7 @@ KEYS_PER_CALL = 1_000
 """DeleteObjects takes no more."""
 TRIES, FIRST_PAUSE_S = 8, 0.2
 """Of one call. Each pause between them is twice the one before."""
-CLOCK_IS_OFF, CLOCK_OFF_S = "RequestTimeTooSkewed", 300.0
+CLOCK_IS_OFF, CLOCK_OFF_S = "RequestTimeTooSkewed", 880.0
 """A store takes no signature that is 15 minutes old or young; a refusal under a clock that is off by less has another reason."""
 TOO_FAST = {
     "SlowDown", "503", "429", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",

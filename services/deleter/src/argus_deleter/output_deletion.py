@@ -49,7 +49,7 @@ class OutputDeletion(Aggregate):
             aggregate.deletion_id, aggregate.state = data["deletion_id"], "requested"
             aggregate.location = data["location"]
             aggregate.due_at = datetime.fromisoformat(data["due_at"])
-            aggregate.requested_by, aggregate.told = data["requested_by"], data["told"]
+            aggregate.requested_by, aggregate.told = data["requested_by"], data.get("told", -1)
             aggregate.ended_at = None
 
     class Planned(Event):
@@ -109,7 +109,7 @@ class OutputDeletion(Aggregate):
         run itself has been heard since, or a later listing has found something."""
         if self.in_flight:
             return self.in_flight_already()
-        listed_at = found.measured_at if found.bytes else None
+        listed_at = found.measured_at if found.objects else None
         newest = found.last_seen_at if listed_at is None else max(found.last_seen_at, listed_at)
         if self.state == "deleted" and self.ended_at is not None and newest <= self.ended_at:
             return RunDecision(batch_id=self.batch_id, skipped="already_deleted")

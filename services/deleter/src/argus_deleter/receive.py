@@ -29,7 +29,7 @@ from argus_deleter.stream import AT_ONCE, DURABLE, ensure_stream_and_consumer
 FETCH_S = 2.0
 """How long one request waits for a command. A broker that forgot it, at a restart, is asked anew so much later at most."""
 LONGEST_DELAY_S = 30.0
-CATCH_UP_S = 10.0
+CATCH_UP_S, LOOK_AGAIN_S = 10.0, 0.1
 IN_THE_LOG_S = 0.5
 """How long an answer waits for its facts to be in the log. Whoever asked waits 2 s in all."""
 TRIES = 5
@@ -68,17 +68,17 @@ class Receiver:
 
     async def caught_up(self) -> None:
         """The commands that have waited for a deleter are decided: a cancellation among them comes before the deletion whose grace
-        time has ended meanwhile. What a deleter had in hand when it died comes again after the broker's own time; nothing is waited
-        for much longer than that."""
-        within_s = self._settings.commands_ack_wait_s + CATCH_UP_S
-        try:
-            async with asyncio.timeout(within_s):
-                while True:
-                    if await self._n_waiting() == 0:
-                        return
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            logger.warning("some commands still wait after %.0f s: deletions that are due begin all the same", within_s)
+        time has ended meanwhile. What a deleter had in hand when it died comes again after the broker's own time; much longer than
+        that nothing is waited for, unless the broker itself does not answer."""
+        left_s = within_s = self._settings.commands_ack_wait_s + CATCH_UP_S
+        while left_s > 0:
+            n_waiting = await self._n_waiting()
+            if n_waiting == 0:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+            if n_waiting is not None:
+                left_s -= LOOK_AGAIN_S
+        logger.warning("some commands still wait after %.0f s: deletions that are due begin all the same", within_s)
 
     async def _n_waiting(self) -> int | None:
         """None: the broker does not say."""

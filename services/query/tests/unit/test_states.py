@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,8 @@ from argus_contracts.registry import EVENT_CLASSES
 from argus_query.facts import all_micros, like_pattern, micros, natural_key
 from argus_query.jobs.losses import MAX_BUCKETS, Losses, Track
 from argus_query.jobs.state import BatchState, JobState
-from argus_query.runs.ended import ended_row, outputs_row
+from argus_query.lifecycle import is_lifecycle_kind
+from argus_query.runs.ended import ended_row, former_folders, outputs_row
 from argus_query.runs.state import RunState, makes_a_run
 from argus_query.shares import shares_of
 
@@ -95,14 +97,63 @@ def job_of(told: list[dict[str, Any]], restarts: Random | None = None) -> JobSta
 @given(told=events(), random=st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_a_run_is_the_same_in_any_order(told: list[dict[str, Any]], random: Random) -> None:
+    """But for what is told by the order of the log itself: whether something goes on, and so what became of outputs."""
+    told = [event for event in told if not event["kind"].startswith("outputs_")]
     shuffled = list(told)
     random.shuffle(shuffled)
     expected, found = run_of(told), run_of(shuffled, random)
     if expected.first_at is not None:
         assert found.row(found.found_by()) == expected.row(expected.found_by())
         assert ended_row(found, found.found_by()) == ended_row(expected, expected.found_by())
+    of_the_order = {"told", "late"}
+    assert {name: value for name, value in found.to_json().items() if name not in of_the_order} == {
+        name: value for name, value in expected.to_json().items() if name not in of_the_order
+    }
+
+
+@given(told=events(), random=st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_a_run_and_its_outputs_are_the_same_however_all_else_comes(told: list[dict[str, Any]], random: Random) -> None:
+    """Starts and ends in the order of the log."""
+    shuffled = list(told)
+    random.shuffle(shuffled)
+    in_order = iter(event for event in told if is_lifecycle_kind(event["kind"]))
+    shuffled = [next(in_order) if is_lifecycle_kind(event["kind"]) else event for event in shuffled]
+    expected, found = run_of(told), run_of(shuffled, random)
+    if expected.first_at is not None:
+        assert found.row(found.found_by()) == expected.row(expected.found_by())
+        assert ended_row(found, found.found_by()) == ended_row(expected, expected.found_by())
         assert outputs_row(found) == outputs_row(expected)
     assert found.to_json() == expected.to_json()
+
+
+def lifecycle(*told: tuple[str, str | None]) -> list[dict[str, Any]]:
+    return [
+        {"event_id": str(uuid.UUID(int=n)), "kind": kind, "batch_id": "b", "job_id": job, "attempt": 1, "position": n,
+         "occurred_at": f"2026-11-21T03:00:{n:02d}Z", "data": {"output_dir": "s3://b/x"} if kind == "batch_start" else {}}
+        for n, (kind, job) in enumerate(told)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("behind", "goes_on"),
+    [
+        ([], False), ([("batch_start", None)], True), ([("job_start", "a")], True),
+        ([("job_start", "a"), ("job_failed", "a")], False), ([("job_start", "a"), ("job_start", "b"), ("job_done", "a")], True),
+        ([("batch_start", None), ("job_start", "a"), ("job_done", "a")], True), ([("job_start", "a"), ("batch_failed", None)], False),
+        ([("batch_start", None), ("batch_done", None)], False), ([("job_done", "c")], False),
+    ],
+)  # fmt: skip
+def test_something_goes_on_until_it_or_the_run_has_ended(behind: list[tuple[str, str | None]], goes_on: bool) -> None:
+    """Behind a good end, which is final for the status."""
+    run = run_of(lifecycle(("batch_start", None), ("job_start", "z"), ("batch_done", None), *behind), Random(1))
+    assert (run.status(), run.goes_on, run.told) == ("succeeded", goes_on, 2 + len(behind))
+
+
+def test_a_folder_that_a_run_has_named_once_stays_its_own_where_the_next_is_none() -> None:
+    told = lifecycle(("batch_start", None), ("batch_failed", None), ("batch_start", None))
+    told[2]["data"] = {"output_dir": "/scratch/x"}
+    assert former_folders(run_of(told)) == {"s3://b/x/"}
 
 
 def test_costs_and_what_became_of_outputs_survive_a_restart() -> None:

@@ -62,7 +62,7 @@ CREATE TABLE deleter.bad_commands (
 CREATE TABLE deleter.measurements (
     batch_id text PRIMARY KEY,
     output_dir text,
-    told bigint,
+    ended_at timestamptz,
     look_at timestamptz NOT NULL,
     failures integer NOT NULL DEFAULT 0,
     problem text,

@@ -230,7 +230,7 @@ def _next_start(attempt: int, of_batch: Mapping[int, Usage], until: int | None) 
 def _closing(start: int, batch_facts: Sequence[Said], next_start: int | None) -> int | None:
     """When a try that began at `start` and has no end of its own was over; never before it began. None: it is not over."""
     is_over = False
-    for said in _until_good_end(batch_facts):
+    for said in batch_facts:
         if said.role == "end":
             if said.at >= start:
                 return said.at

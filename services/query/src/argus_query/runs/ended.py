@@ -119,7 +119,7 @@ def outputs_row(state: RunState) -> OutputsRow | None:
 
 def former_folders(state: RunState) -> frozenset[str]:
     """Those that the run has named once, and names no more: what it wrote there is its own still."""
-    if len(state.folders) < 2:  # as nearly always
+    if not state.folders:  # as nearly always
         return frozenset()
     return frozenset(state.folders) - {folder_of(state.get("output_dir")), folder_of(state.get("work_dir"))}
 

@@ -58,9 +58,12 @@ class RunState:
     """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
     told: int = -1
-    """The log's last position at which the run, or a job of it, has begun or ended,"""
-    goes_on: bool = False
-    """and whether it has begun there."""
+    """The log's last position at which the run, or a job of it, has begun or ended."""
+    began: int = -1
+    ended: int = -1
+    """And the last ones of the run itself."""
+    late: list[str] = field(default_factory=list)
+    """Jobs that have begun since the run ended, and have not ended; ascending, the first 1,000."""
     folders: list[str] = field(default_factory=list)
     """All that it has ever named for its files, as `locations.claimed` reads them; ascending, the first 1,000."""
     first_at: int | None = None
@@ -86,7 +89,7 @@ class RunState:
         if kind not in _NO_PROGRESS:
             self.progressed = max(self.progressed, received)
         if is_lifecycle_kind(kind) and position > self.told:
-            self.told, self.goes_on, self.changed = position, is_start(kind), True
+            self._tell(is_start(kind), event.get("job_id"), position)
         if event.get("job_id") is not None:
             return
         if is_lifecycle_kind(kind):
@@ -128,6 +131,19 @@ class RunState:
             for name, value in data.items():  # a few of the many that there are
                 if name in _START_FIELDS:
                     self._set(name, event_rank, value)
+
+    def _tell(self, is_start: bool, job_id: str | None, position: int) -> None:
+        """By the order of the log: what is folded late, as after a restart of the projector, still comes in it."""
+        self.told, self.changed = position, True
+        if job_id is None:
+            self.late = []
+            if is_start:
+                self.began = position
+            else:
+                self.ended = position
+        elif self.ended > self.began:
+            others = {one for one in self.late if one != job_id}
+            self.late = sorted({*others, job_id} if is_start else others)[:MAX_REMEMBERED]
 
     def _name_folders(self, data: dict[str, Any]) -> None:
         named = {folder_of(data.get(name)) for name in ("output_dir", "work_dir")} - {None, *self.folders}
@@ -208,9 +224,15 @@ class RunState:
         return short_name(self.get("project"))
 
     @property
+    def goes_on(self) -> bool:
+        """Something has begun since the last end, whatever the status says: a good end is final for that, and under the same number
+        a run may begin again, and write."""
+        return self.began > self.ended or bool(self.late)
+
+    @property
     def outputs_deleted_at(self) -> int | None:
         """When all outputs were deleted, where the run neither goes on nor has begun or ended since."""
-        return self.outputs.deleted_at(self.told) if self.life.status() in TERMINAL else None
+        return None if self.goes_on or self.life.status() not in TERMINAL else self.outputs.deleted_at(self.told)
 
     def live_outputs(self) -> Measured | None:
         """The newest listing that still tells something of the outputs; None: their size is not known."""
@@ -289,7 +311,8 @@ class RunState:
             "attempts": self.attempts,
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
-            "told": [self.told, self.goes_on],
+            "told": [self.told, self.began, self.ended],
+            "late": self.late,
             "folders": self.folders,
             "first_at": self.first_at,
             "cost": self.cost,
@@ -308,7 +331,9 @@ class RunState:
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
             told=raw["told"][0],
-            goes_on=raw["told"][1],
+            began=raw["told"][1],
+            ended=raw["told"][2],
+            late=raw["late"],
             folders=raw["folders"],
             first_at=raw["first_at"],
             cost=None if raw.get("cost") is None else tuple(raw["cost"]),
