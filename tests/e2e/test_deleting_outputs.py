@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -189,6 +190,21 @@ def test_waiting_for_a_deleter_that_is_away(stack: LocalStack, bucket: Any) -> N
     )
     unknown = command(stack, "outputs", "status", str(uuid4()), "--wait", "--timeout", "2")
     assert unknown.returncode == 1, unknown.stderr
+
+
+def test_a_request_that_is_made_again_is_of_its_first_time(stack: LocalStack, bucket: Any) -> None:
+    """Whoever made it cannot have known what the run has written since."""
+    batch_id = train(stack, bucket, "again", {"a": b"a"})
+    with stack.client() as client:
+        measured(client, batch_id)
+        body = {"batch_ids": [batch_id], "confirm": "delete 1 run"}
+        before = {**body, "asked_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+        answer = client.post("/api/outputs/deletions", json=before).json()
+        assert [one["skipped"] for one in answer["results"]] == ["not_terminal"], answer
+        fresh = client.post("/api/outputs/deletions", json=body).json()
+        assert fresh["results"][0]["skipped"] is None, fresh
+        assert fresh["position"] is not None, "the log has it when it is answered"
+        assert datetime.fromisoformat(fresh["asked_at"]) > datetime.fromisoformat(before["asked_at"])
 
 
 def test_nobody_deletes_what_is_not_theirs(stack: LocalStack, bucket: Any) -> None:
