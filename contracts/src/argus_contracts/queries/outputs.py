@@ -28,7 +28,7 @@ class Outputs(BaseModel):
     status: RunStatus
     ended_at: datetime | None
     told: int
-    """The log's last position at which the run, or a job of it, has begun or ended; -1: it never has."""
+    """The log's last position at which the run, or a job of it, has begun or ended; -1: it never has, or has no output folder."""
     goes_on: bool
     """There it has begun: something may be written still, whatever the status says of earlier ends."""
     last_seen_at: datetime
