@@ -156,7 +156,7 @@ async def _delete(nats: Any, service: ServiceProcess) -> dict[str, Any]:
 async def _answer(query: Any) -> None:
     ended = datetime.now(UTC) - timedelta(hours=1)
     run = Outputs(
-        batch_id="ours", name="ours", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=ended, told=1, goes_on=False,
+        batch_id="ours", name="ours", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=ended, lifecycle_position=1, is_active=False,
         last_seen_at=ended, output_dir="s3://outputs/lab/ours", bytes=None, objects=None, measured_at=None, deleted_at=None,
         deletion_id=None,
     )  # fmt: skip

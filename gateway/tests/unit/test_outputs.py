@@ -12,7 +12,7 @@ from argus_gateway.routes.outputs import _result
 
 MINE = [
     Outputs(
-        batch_id=batch_id, name=batch_id, workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=None, told=1, goes_on=False,
+        batch_id=batch_id, name=batch_id, workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=None, lifecycle_position=1, is_active=False,
         last_seen_at=datetime.now(UTC), output_dir="s3://b/x", bytes=None, objects=None, measured_at=None, deleted_at=None,
         deletion_id=None,
     )

@@ -69,7 +69,7 @@ class QueryDouble:
         ended = datetime.now(UTC) - timedelta(hours=1)
         fields: dict[str, Any] = {
             "batch_id": batch_id, "name": batch_id, "workspace": "lab", "user": "ada", "cluster": None,
-            "status": "succeeded", "told": 100, "goes_on": False, "ended_at": ended, "last_seen_at": ended, "output_dir": output_dir, "bytes": None,
+            "status": "succeeded", "lifecycle_position": 100, "is_active": False, "ended_at": ended, "last_seen_at": ended, "output_dir": output_dir, "bytes": None,
             "objects": None, "measured_at": None, "deleted_at": None, "deletion_id": None, **more,
         }  # fmt: skip
         self.runs[batch_id] = run = Outputs(**fields)

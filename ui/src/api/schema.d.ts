@@ -914,6 +914,7 @@ export interface components {
              * @enum {string}
              */
             basis: "recorded" | "computed" | "partly" | "unknown_price" | "running";
+            bill: components["schemas"]["Bill"] | null;
             /** Capacity */
             capacity: ("spot" | "on-demand") | null;
             /** Cost Usd */
@@ -970,6 +971,19 @@ export interface components {
             occurred_at: string;
             /** Position */
             position: number;
+        };
+        /**
+         * Bill
+         * @description What counts instead of an attempt's share. It is not divided among all those that it is about.
+         */
+        Bill: {
+            /** Amount Usd */
+            amount_usd: number;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "run" | "job" | "attempt";
         };
         /** BundleAnswer */
         BundleAnswer: {

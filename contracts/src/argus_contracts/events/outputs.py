@@ -15,7 +15,7 @@ class OutputsMeasuredData(Data):
     objects: Count
     by_storage_class: dict[str, Count] = {}
     """Bytes per storage class."""
-    told: Count | None = None
+    lifecycle_position: Count | None = None
     """The log's last position at which the run, or a job of it, had begun or ended, as whoever listed knew it."""
 
 
@@ -51,7 +51,7 @@ class OutputsDeletionData(Data):
     """Whose runs an admin asked for; None: his own."""
     location: Short | None = None
     """`s3://bucket/folder/`: nothing outside of it is touched."""
-    told: Count | None = None
+    lifecycle_position: Count | None = None
     """The log's last position at which the run, or a job of it, had begun or ended, when it was asked for."""
     due_at: AwareDatetime | None = None
     """When the grace time ends; until then it can be cancelled."""

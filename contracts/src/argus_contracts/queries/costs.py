@@ -21,6 +21,14 @@ class GetCost(Asked):
     """By what Argus had heard at that moment (its clock); None: by all."""
 
 
+class Bill(BaseModel):
+    """What counts instead of an attempt's share. It is not divided among all those that it is about."""
+
+    scope: Literal["run", "job", "attempt"]
+    """The widest that there is; of an attempt that was started several times it is of all its starts."""
+    amount_usd: float
+
+
 class AttemptCost(BaseModel):
     """One time that a job used a machine. Retries and resumes are attempts of their own, so each is paid for once."""
 
@@ -45,6 +53,8 @@ class AttemptCost(BaseModel):
     """By its share and the prices, whether a bill replaces it or not; null: not over, or no price is known."""
     if_spot_usd: float | None
     basis: Basis
+    bill: Bill | None
+    """Where the basis is `recorded`."""
 
 
 class CostReport(BaseModel):
@@ -82,7 +92,7 @@ class RunCosts(Answer):
     """What the attempts that are over would have cost on spot machines; null where a price for that is missing."""
     n_attempts: int
     n_unpriced: int
-    """Over, and without a price for all or a part of the time."""
+    """Over, without a bill, and without a price for all or a part of the time."""
     n_running: int
     attempts: list[AttemptCost]
     """The first 1,000 that started; fewer where their names are very long."""

@@ -27,10 +27,10 @@ class Outputs(BaseModel):
     cluster: str | None
     status: RunStatus
     ended_at: datetime | None
-    told: int
+    lifecycle_position: int
     """The log's last position at which the run, or a job of it, has begun or ended; -1: it never has, or has no output folder."""
-    goes_on: bool
-    """There it has begun: something may be written still, whatever the status says of earlier ends."""
+    is_active: bool
+    """The run, or a job of it, has begun and not ended since: something may be written still, whatever the status says of earlier ends."""
     last_seen_at: datetime
     """Argus' clock at the last event that the run itself has sent."""
     output_dir: str | None
@@ -53,8 +53,7 @@ class OutputsAnswer(Answer):
 class FindOutputs(Asked):
     """Runs whose output or work folder overlaps `location` (`s3://bucket/folder/`): is it, lies in it, or has it inside.
 
-    Of those the viewer may see. Runs whose outputs were deleted do not count, but for work folders, and for folders that a run has
-    named once and names no more. At most 100.
+    Of those the viewer may see. All that a run has ever named counts, but its present outputs where they were deleted. At most 100.
     """
 
     location: str
@@ -96,7 +95,7 @@ class Unmeasured(BaseModel):
     workspace: str
     output_dir: str
     ended_at: datetime
-    told: int
+    lifecycle_position: int
     """As in `Outputs`."""
 
 

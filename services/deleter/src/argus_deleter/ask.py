@@ -42,7 +42,7 @@ class Query:
         """By run; those that do not exist are missing."""
         asked = GetOutputs(viewer=EVERYTHING, after=after, batch_ids=list(batch_ids))
         answer = await self._ask("get_outputs", asked, OutputsAnswer, after)
-        if any(one.output_dir and one.ended_at is not None and one.told < 0 for one in answer.items):
+        if any(one.output_dir and one.ended_at is not None and one.lifecycle_position < 0 for one in answer.items):
             raise Unavailable("query still serves what an older version of it has built")
         return {one.batch_id: one for one in answer.items}
 

@@ -161,7 +161,7 @@ def decide_run(
     one = one or OutputDeletion.open(run.batch_id, run.workspace, run.user)
     deletion_id = deletion_id_of(command.command_id, run.batch_id)
     decision = one.request(
-        deletion_id, str(where), requested_by=command.requested_by, as_user=command.as_user, told=found.told,
+        deletion_id, str(where), requested_by=command.requested_by, as_user=command.as_user, lifecycle_position=found.lifecycle_position,
         now=now, grace_s=grace_s,
     )  # fmt: skip
     return decision, one

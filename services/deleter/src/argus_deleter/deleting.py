@@ -114,7 +114,7 @@ class Deleting:
         if (no := shared(sharers, where)) is not None:
             return f"checked again: {no.detail}"
         assert found is not None, "it was found where its outputs are"
-        if found.told != one.told:
+        if found.lifecycle_position != one.lifecycle_position:
             return "checked again: the run, or a job of it, has begun or ended since the deletion was asked for"
         if one.state != "running" and (wait_s := quiet_in_s(found, self._quiet_s, now)):
             raise NotNow(f"the run has said something {self._quiet_s - wait_s:.0f} s ago", wait_s)

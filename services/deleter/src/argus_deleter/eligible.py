@@ -42,7 +42,7 @@ def deletable(run: OwnedRun, found: Outputs | None, roots: Roots) -> Location | 
         return where
     if found.status not in TERMINAL:
         return No("not_terminal")
-    if found.goes_on:
+    if found.is_active:
         return No("not_terminal", "the run, or a job of it, has begun again since it ended")
     if isinstance(where, No):
         return where

@@ -84,7 +84,7 @@ class Measuring:
             if found:
                 await asyncio.to_thread(
                     self._decisions.write, "measure_unmeasured", batch_ids=[one.batch_id for one in found],
-                    output_dirs=[one.output_dir for one in found], tolds=[one.told for one in found],
+                    output_dirs=[one.output_dir for one in found], lifecycle_positions=[one.lifecycle_position for one in found],
                 )  # fmt: skip
             self._behind = found[-1].cursor if len(found) == KNOWN_AT_ONCE else None
             if self._behind is None:
@@ -115,7 +115,7 @@ class Measuring:
             if one.in_flight:
                 self._not_measured(batch_id, "a deletion is on its way", AGAIN_S)
                 return
-            one.measured(*self._list(where), run.told)
+            one.measured(*self._list(where), run.lifecycle_position)
             self._decisions.save([one])
         except Overtaken:
             return  # a deletion was asked for while we listed, or another process was first: looked at again at once

@@ -49,7 +49,8 @@ class OutputDeletion(Aggregate):
             aggregate.deletion_id, aggregate.state = data["deletion_id"], "requested"
             aggregate.location = data["location"]
             aggregate.due_at = datetime.fromisoformat(data["due_at"])
-            aggregate.requested_by, aggregate.told = data["requested_by"], data.get("told", -1)
+            aggregate.requested_by = data["requested_by"]
+            aggregate.lifecycle_position = data.get("lifecycle_position", -1)
             aggregate.ended_at = None
 
     class Planned(Event):
@@ -93,7 +94,7 @@ class OutputDeletion(Aggregate):
         self.deletion_id: str | None = None
         self.location = self.requested_by = ""
         self.due_at = self.started_at = self.ended_at = cast("datetime | None", None)
-        self.told = -1
+        self.lifecycle_position = -1
         self.planned: dict[str, Any] = {}
 
     @classmethod
@@ -121,16 +122,16 @@ class OutputDeletion(Aggregate):
         )
 
     def request(
-        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, told: int,
+        self, deletion_id: str, location: str, *, requested_by: str, as_user: str | None, lifecycle_position: int,
         now: datetime, grace_s: float,
     ) -> RunDecision:  # fmt: skip
-        """It is asked for, and touches nothing for `grace_s` seconds. told: where the run has last begun or ended (`Outputs`); whatever
-        it begins or ends behind that ends the deletion."""
+        """It is asked for, and touches nothing for `grace_s` seconds. lifecycle_position: as in `Outputs`; whatever of the run begins or
+        ends behind it ends the deletion."""
         assert not self.in_flight
         due_at = now + timedelta(seconds=grace_s)
         said = {
             "deletion_id": deletion_id, "requested_by": requested_by, "as_user": as_user, "location": location,
-            "due_at": due_at.isoformat(), "told": told,
+            "due_at": due_at.isoformat(), "lifecycle_position": lifecycle_position,
         }  # fmt: skip
         self.trigger_event(self.Requested, data=_without_none(said), timestamp=now)
         return RunDecision(batch_id=self.batch_id, deletion_id=deletion_id, due_at=due_at)
@@ -171,12 +172,17 @@ class OutputDeletion(Aggregate):
         """said: the fact's other fields."""
         assert self.in_flight
         event = self.Finished if outcome == "deleted" else self.Failed
-        whole = {"deletion_id": self.deletion_id, **self.planned, "outcome": outcome, "told": self.told, **said}
+        whole = {
+            "deletion_id": self.deletion_id, **self.planned, "outcome": outcome, "lifecycle_position": self.lifecycle_position, **said
+        }  # fmt: skip
         self.trigger_event(event, data=_without_none(whole))
 
-    def measured(self, n_bytes: int, objects: int, by_storage_class: dict[str, int], told: int) -> None:
+    def measured(self, n_bytes: int, objects: int, by_storage_class: dict[str, int], lifecycle_position: int) -> None:
+        """Its folder was listed. lifecycle_position: of the run, as it was known before."""
         assert not self.in_flight
-        said = {"bytes": n_bytes, "objects": objects, "by_storage_class": by_storage_class, "told": max(0, told)}
+        said = {
+            "bytes": n_bytes, "objects": objects, "by_storage_class": by_storage_class, "lifecycle_position": max(0, lifecycle_position)
+        }  # fmt: skip
         self.trigger_event(self.Measured, data=said)
 
 

@@ -243,7 +243,9 @@ async def test_a_run_that_begins_anew_while_it_is_listed_keeps_everything(around
         assert rig.canary() == rest
 
 
-@pytest.mark.parametrize("change", [{"status": "running"}, {"told": 200}, {"told": 200, "goes_on": True}])
+@pytest.mark.parametrize(
+    "change", [{"status": "running"}, {"lifecycle_position": 200}, {"lifecycle_position": 200, "is_active": True}]
+)
 async def test_a_run_that_begins_anew_while_objects_are_deleted_keeps_the_rest(
     around: Any, s3_server: S3Server, change: dict[str, Any]
 ) -> None:

@@ -51,7 +51,7 @@ async def test_a_kill_anywhere(rig: Any, tmp_path: Path, point: str, when: str, 
     assert await rig.command("delete", command) == decision
 
 
-@pytest.mark.parametrize("change", [{"told": 200}, {"status": "running"}, {"user": "eve"}])
+@pytest.mark.parametrize("change", [{"lifecycle_position": 200}, {"status": "running"}, {"user": "eve"}])
 async def test_a_run_that_is_another_when_the_deleter_comes_back_keeps_the_rest(
     rig: Any, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -186,7 +186,7 @@ async def test_everything_is_checked_again_when_the_time_has_come(rig: Any) -> N
     """The run goes on, has ended anew, belongs to somebody else, shares its folder or says another one: nothing is touched."""
     changes: dict[str, dict[str, Any]] = {
         "resumed": {"status": "running"}, "moved": {"output_dir": "s3://outputs/lab/elsewhere"}, "sold": {"user": "eve"},
-        "gone": {}, "shared": {}, "again": {"told": 200},
+        "gone": {}, "shared": {}, "again": {"lifecycle_position": 200},
     }  # fmt: skip
     runs = [rig.query.add(name, f"s3://outputs/lab/{name}") for name in changes]
     rig.put(*(f"lab/{name}/a" for name in changes))

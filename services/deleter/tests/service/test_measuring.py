@@ -28,7 +28,7 @@ def wanting(rig: Any, batch_id: str, output_dir: str) -> Any:
             workspace="lab",
             output_dir=output_dir,
             ended_at=datetime.now(UTC),
-            told=100,
+            lifecycle_position=100,
         )
     )
     return run
@@ -46,7 +46,9 @@ async def test_once_for_each_end_and_whenever_somebody_asks(around: Any, s3_serv
         rig.put(*(f"lab/run-1/c{i % 3}/o{i}" for i in range(30)), "lab/run-10/x")
         rig.start()
         first = await eventually_async(lambda: measured(rig, "run-1"))
-        assert first == [{"bytes": 300, "objects": 30, "by_storage_class": {"STANDARD": 300}, "told": 100}]
+        assert first == [
+            {"bytes": 300, "objects": 30, "by_storage_class": {"STANDARD": 300}, "lifecycle_position": 100}
+        ]
         rig.put("lab/run-1/more")
         n_calls = len(proxy.calls)
         for _ in range(3):  # hints make it ask anew at once

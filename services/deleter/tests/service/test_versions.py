@@ -94,7 +94,7 @@ async def test_a_new_version_written_meanwhile_stays(versioned: Any) -> None:
     rig.put("lab/run-1/a", body=b"again")
     assert versions(rig) == [("lab/run-1/a", False)]
     assert (await rig.delete(run)).results[0].skipped == "already_deleted"
-    rig.query.change("run-1", last_seen_at=datetime.now(UTC), told=200)
+    rig.query.change("run-1", last_seen_at=datetime.now(UTC), lifecycle_position=200)
     again = await rig.delete(run)
     assert (await rig.end_of(again.results[0].deletion_id, "run-1"))["bytes_freed"] == 5
     rig.put("lab/run-1/a", body=b"by somebody else")

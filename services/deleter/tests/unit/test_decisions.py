@@ -31,7 +31,7 @@ from argus_deleter.roots import parse_roots
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 RUN = OwnedRun(batch_id="b1", workspace="lab", user="ada")
 FOUND = Outputs(
-    batch_id="b1", name="b1", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=NOW, told=100, goes_on=False,
+    batch_id="b1", name="b1", workspace="lab", user="ada", cluster=None, status="succeeded", ended_at=NOW, lifecycle_position=100, is_active=False,
     last_seen_at=NOW - timedelta(hours=1), output_dir="s3://outputs/lab/b1", bytes=None, objects=None, measured_at=None,
     deleted_at=None, deletion_id=None,
 )  # fmt: skip

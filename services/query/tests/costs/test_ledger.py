@@ -316,6 +316,7 @@ async def test_what_was_reported_then_is_known_for_ever(
             "recorded",
             4.0,
         )
+        assert (attempt.bill.scope, attempt.bill.amount_usd) == ("run", 7.0)
         assert [(report.kind, report.cost_usd) for report in now.history] == [
             ("price_recorded", 4.0), ("cost_recorded", 8.0), ("cost_recorded", 7.0),
         ]  # fmt: skip
@@ -328,6 +329,34 @@ async def test_what_was_reported_then_is_known_for_ever(
         assert (other.cost_usd, other.wasted_usd, other.attempts[0].wasted, other.history) == (1.0, 1.0, True, [])
         with pytest.raises(NotFound):
             await cost("c")
+
+
+async def test_an_attempt_names_the_widest_bill_that_counts_for_it(
+    database: Database, log: Any, open_live: Any, event: Event
+) -> None:
+    """And what is billed lacks no price."""
+    told = [
+        event("batch_start", "a"),
+        *used(event, ("a", "j"), 0, 1),
+        *used(event, ("a", "k"), 0, 1),
+        *used(event, ("a", "l"), 0, 1),
+    ]
+    log.append(told)
+    bills = [("j", {"amount_usd": 1.0}), ("k", {"amount_usd": 2.0})]
+    log.append([event("cost_recorded", "a", job, 3 * HOUR, **said) for job, said in bills])
+    async with open_live(database) as live:
+
+        async def cost() -> tuple[int, list[tuple[str, str] | None]]:
+            await live.project()
+            asked = GetCost(viewer=Viewer(user="ada", workspaces=["lab"]), batch_id="a")
+            async with live.writer.transaction():
+                await use_schema(live.writer, LIVE)
+                found = await get_cost(live.writer, asked, 1)
+            return found.n_unpriced, [one.bill and (one.job_id, one.bill.scope) for one in found.attempts]
+
+        assert await cost() == (1, [("j", "attempt"), ("k", "attempt"), None])
+        log.append([event("cost_recorded", "a", None, 9 * HOUR, amount_usd=8.0)])
+        assert await cost() == (0, [("j", "run"), ("k", "run"), ("l", "run")])
 
 
 async def test_prices_are_listed_with_those_that_were_restated(

@@ -308,7 +308,7 @@ async def test_reopened_and_purged_runs_vanish(live: Any, log: Any, event: Event
     assert (await page(live, **me)).items == []
     for table in ("dashboard_runs", "dashboard_days", "dashboard_choices"):
         assert await live.rows(f"SELECT * FROM read.{table}") == []
-    assert await live.rows("SELECT batch_id FROM read.run_outputs") == [("again",)]
+    assert await live.rows("SELECT batch_id FROM read.run_folders") == [("again",)]
     assert await live.rows("SELECT batch_id FROM read.deletions") == [("again",)]
     log.append([event("batch_failed", "again", at=20, attempt=2)])
     await live.project()

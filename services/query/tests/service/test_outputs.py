@@ -203,33 +203,33 @@ async def test_a_run_that_was_resumed_meanwhile_keeps_its_folder(
     assert await differences(database.query_url, models_named("runs")) == []
 
 
-async def test_whether_a_run_goes_on_is_told_by_the_newest_start_or_end(live: Any, log: Any, event: Event) -> None:
+async def test_whether_a_run_is_active_is_told_by_its_newest_start_or_end(live: Any, log: Any, event: Event) -> None:
     """Also where a good end has made its status final: under the same number it may begin again, and write."""
 
-    async def told() -> tuple[str, int, bool]:
+    async def known() -> tuple[str, int, bool]:
         await live.project()
         (one,) = await ask(live, get_outputs, GetOutputs(viewer=ADA, batch_ids=["b1"]))
-        return one.status, one.told, one.goes_on
+        return one.status, one.lifecycle_position, one.is_active
 
     log.append([event("batch_start", "b1", output_dir="s3://b/x"), event("batch_done", "b1", at=5)])
-    status, first, goes_on = await told()
-    assert (status, goes_on) == ("succeeded", False)
+    status, first, is_active = await known()
+    assert (status, is_active) == ("succeeded", False)
     log.append([event("job_epoch", "b1", job_id="j", at=6, epoch=1, metrics={"loss": 1.0})])
-    assert await told() == ("succeeded", first, False)
+    assert await known() == ("succeeded", first, False)
     log.append([event("batch_start", "b1", at=3)])
-    assert await told() == ("succeeded", first + 2, True)
+    assert await known() == ("succeeded", first + 2, True)
     log.append([event("batch_done", "b1", at=4)])
-    assert await told() == ("succeeded", first + 3, False)
+    assert await known() == ("succeeded", first + 3, False)
     log.append([event("job_start", "b1", job_id="late", at=1)])
-    assert await told() == ("succeeded", first + 4, True)
+    assert await known() == ("succeeded", first + 4, True)
     log.append([event("job_failed", "b1", job_id="late", at=2)])
-    assert await told() == ("succeeded", first + 5, False)
+    assert await known() == ("succeeded", first + 5, False)
 
 
 async def test_what_a_partial_deletion_has_left_is_its_size(live: Any, log: Any, event: Event) -> None:
     log.append([event("batch_start", "b1", output_dir="s3://b/x"), event("batch_done", "b1", at=5)])
-    log.append([event("outputs_measured", "b1", at=8, bytes=300, objects=30, told=2)])
-    said = {"deletion_id": "d1", "requested_by": "ada", "told": 2}
+    log.append([event("outputs_measured", "b1", at=8, bytes=300, objects=30, lifecycle_position=2)])
+    said = {"deletion_id": "d1", "requested_by": "ada", "lifecycle_position": 2}
     log.append([event("outputs_deletion_requested", "b1", at=10, **said)])
     left = {
         "outcome": "partial",

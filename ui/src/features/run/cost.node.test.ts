@@ -7,7 +7,7 @@ import { deletionNotice, whyNotMeasured } from './outputWords'
 
 const attempt = (over: Partial<AttemptCost> = {}): AttemptCost => ({
   job_id: 'j', attempt: 1, number: 0, host: 'n1', instance_type: 'p4d', capacity: 'spot', cpus: 8, started_at: '2026-11-21T00:00:00Z',
-  ended_at: '2026-11-21T01:00:00Z', outcome: 'succeeded', wasted: false, host_seconds: 3600, cost_usd: 10, if_spot_usd: 10, basis: 'computed', ...over,
+  ended_at: '2026-11-21T01:00:00Z', outcome: 'succeeded', wasted: false, host_seconds: 3600, cost_usd: 10, if_spot_usd: 10, basis: 'computed', bill: null, ...over,
 })
 const bill = (over: Partial<CostReport> = {}): CostReport => ({
   received_at: '2026-11-22T00:00:00Z', position: 1, kind: 'cost_recorded', event_id: 'e', recorded_at: '2026-11-22T00:00:00Z', job_id: null, attempt: null,
@@ -18,15 +18,13 @@ const costs = (attempts: AttemptCost[], history: CostReport[] = [], over: Partia
 })
 
 describe('what an attempt cost', () => {
-  it('is its bill, where one says so of it alone; the newest by the clock of who said it', () => {
-    const one = attempt({ basis: 'recorded' })
-    const own = bill({ job_id: 'j', attempt: 1, amount_usd: 7 })
-    const older = bill({ event_id: 'f', job_id: 'j', attempt: 1, amount_usd: 6, recorded_at: '2026-11-21T00:00:00Z' })
-    expect(amountOf(one, costs([one], [own, older]))).toMatchObject({ usd: 7, replaced: false })
-    expect(amountOf(one, costs([one], [own, bill()]))).toMatchObject({ usd: 10, word: 'bill of the run', replaced: true })
-    expect(amountOf(one, costs([one], [own, bill({ job_id: 'j' })]))).toMatchObject({ usd: 10, word: 'bill of the job', replaced: true })
-    const again = attempt({ basis: 'recorded', number: 1 })
-    expect(amountOf(one, costs([one, again], [own]))).toMatchObject({ usd: 10, replaced: true })
+  it('is its bill, where one says so of it alone', () => {
+    const billed = (scope: 'run' | 'job' | 'attempt', over: Partial<AttemptCost> = {}): AttemptCost => attempt({ basis: 'recorded', bill: { scope, amount_usd: 7 }, ...over })
+    const one = billed('attempt')
+    expect(amountOf(one, [one])).toMatchObject({ usd: 7, replaced: false })
+    expect(amountOf(billed('run'), [])).toMatchObject({ usd: 10, word: 'bill of the run', replaced: true })
+    expect(amountOf(billed('job'), [])).toMatchObject({ usd: 10, word: 'bill of the job', replaced: true })
+    expect(amountOf(one, [one, billed('attempt', { number: 1 })])).toMatchObject({ usd: 10, word: 'bill of the attempt', replaced: true })
   })
   it('is said exactly to whoever points at it, and lasts until it ends', () => {
     expect([exactUsd(0.000123), exactUsd(1234.5), exactUsd(null)]).toEqual(['$0.000123', '$1,234.50', undefined])
@@ -54,13 +52,13 @@ describe('what is missing', () => {
     ])
   })
   it('is not what a bill of a job says, though no price is known for it', () => {
-    const billed = attempt({ basis: 'recorded', cost_usd: null })
-    const mixed = costs([billed, attempt({ attempt: 2 })], [bill({ job_id: 'j', attempt: 1 })], { n_unpriced: 1, n_running: 1 })
+    const billed = attempt({ basis: 'recorded', cost_usd: null, bill: { scope: 'attempt', amount_usd: 7 } })
+    const mixed = costs([billed, attempt({ attempt: 2 })], [bill({ job_id: 'j', attempt: 1 })], { n_running: 1 })
     expect([missingOf(mixed), basisOf(mixed)]).toEqual([null, 'bills, and the prices of machines'])
   })
   it('is nothing where a bill or prices say all, and time where it goes on', () => {
     expect(missingOf(costs([attempt()]))).toBeNull()
-    expect(missingOf(costs([attempt({ basis: 'recorded' })], [bill()], { n_unpriced: 1 }))).toBeNull()
+    expect(missingOf(costs([attempt({ basis: 'recorded' })], [bill()]))).toBeNull()
     expect(missingOf(costs([attempt({ basis: 'running', ended_at: null, cost_usd: null })], [], { ...unknown, n_running: 1 }))).toMatchObject({ commands: [] })
   })
 })

@@ -17,11 +17,8 @@ export function machineWords(machine: Machine): string {
   return machine.instance_type === null ? 'not stated' : `${short(machine.instance_type)} · ${capacityOf(machine)}`
 }
 
-/** Those whose amount is missing, or is a part of it. What is billed may go without a price. */
-function unpricedOf({ attempts, n_attempts, n_unpriced }: RunCosts): { shown: AttemptCost[]; n: number } {
-  const shown = attempts.filter((one) => one.basis === 'unknown_price' || one.basis === 'partly')
-  return { shown, n: n_attempts > attempts.length ? Math.max(n_unpriced, shown.length) : shown.length }
-}
+/** Those whose amount is missing, or is a part of it. */
+const unpricedOf = (attempts: readonly AttemptCost[]): AttemptCost[] => attempts.filter((one) => one.basis === 'unknown_price' || one.basis === 'partly')
 
 export function secondsOf({ started_at, ended_at }: Pick<AttemptCost, 'started_at' | 'ended_at'>): number | null {
   return ended_at === null ? null : Math.max(0, (Date.parse(ended_at) - Date.parse(started_at)) / 1000)
@@ -37,35 +34,25 @@ export const BASIS_WORDS: Readonly<Record<AttemptCost['basis'], { word: string; 
 
 export interface Amount { usd: number | null; word: string; why: string; /** A bill of more than this attempt counts instead. */ replaced: boolean }
 
-/** What an attempt cost, as far as it can be said of it alone: a bill of the whole run or job is not divided among its attempts. */
-export function amountOf(one: AttemptCost, { attempts, history }: Pick<RunCosts, 'attempts' | 'history'>): Amount {
+/** What an attempt cost, as far as it can be said of it alone: a bill of more than this one start is not divided. */
+export function amountOf(one: AttemptCost, attempts: readonly AttemptCost[]): Amount {
   const { word, why } = BASIS_WORDS[one.basis]
-  if (one.basis !== 'recorded') return { usd: one.cost_usd, word, why, replaced: false }
-  const bills = history.filter((report) => report.kind === 'cost_recorded')
-  const newest = (fits: (report: CostReport) => boolean): CostReport | undefined =>
-    bills.filter(fits).sort((a, b) => Date.parse(b.recorded_at) - Date.parse(a.recorded_at))[0]
+  if (one.bill === null) return { usd: one.cost_usd, word, why, replaced: false }
   const byPrices = one.cost_usd === null ? 'What prices would make of it is not known' : `By prices it would be ${exactUsd(one.cost_usd) ?? ''}`
-  const ofRun = newest((report) => !report.job_id)
-  const ofJob = newest((report) => report.job_id === one.job_id && typeof report.attempt !== 'number')
-  const own = newest((report) => report.job_id === one.job_id && report.attempt === one.attempt)
   const isAlone = !attempts.some((other) => other !== one && other.job_id === one.job_id && other.attempt === one.attempt)
-  if (!ofRun && !ofJob && own && isAlone) return { usd: own.amount_usd ?? null, word, why: byPrices, replaced: false }
-  const of = ofRun ? 'bill of the run' : ofJob ? 'bill of the job' : own ? 'bill of the attempt' : word
-  return { usd: one.cost_usd, word: of, why: `${byPrices}; the ${of} counts instead`, replaced: true }
+  if (one.bill.scope === 'attempt' && isAlone) return { usd: one.bill.amount_usd, word, why: byPrices, replaced: false }
+  const of = `bill of the ${one.bill.scope}`
+  return { usd: one.cost_usd, word: of, why: `${byPrices}; the ${of}, ${exactUsd(one.bill.amount_usd) ?? ''}, counts instead`, replaced: true }
 }
 
-/** All of the run: then nothing is missing. */
-const isWholeBilled = ({ history }: RunCosts): boolean => history.some((one) => one.kind === 'cost_recorded' && !one.job_id)
-
 /** What the total is from. */
-export function basisOf(costs: RunCosts): string {
-  const { attempts, history, cost_usd } = costs
+export function basisOf({ attempts, history, cost_usd, n_unpriced }: RunCosts): string {
   if (cost_usd === null) return ''
   const bases = new Set(attempts.map((one) => one.basis))
   const billed = bases.has('recorded') || (attempts.length === 0 && history.some((one) => one.kind === 'cost_recorded'))
   const priced = bases.has('computed') || bases.has('partly')
   const what = billed && priced ? 'bills, and the prices of machines' : billed ? 'a bill' : 'the prices of machines'
-  return isWholeBilled(costs) || unpricedOf(costs).n === 0 ? what : `${what}; at least, for not all have a price`
+  return n_unpriced === 0 ? what : `${what}; at least, for not all have a price`
 }
 
 /** One of the history: what was said. What came of it stands beside it. */
@@ -87,9 +74,9 @@ const MOST_MACHINES = 3
 
 /** Why nothing, or not all, is known of the costs, and the lines that would make it known. Null: nothing is missing. */
 export function missingOf(costs: RunCosts): Missing | null {
-  const { cost_usd, n_attempts, n_running } = costs
-  const { shown: unpriced, n } = unpricedOf(costs)
-  if (isWholeBilled(costs) || (cost_usd !== null && unpriced.length === 0)) return null
+  const { cost_usd, n_attempts, n_running, n_unpriced: n } = costs
+  const unpriced = unpricedOf(costs.attempts)
+  if (cost_usd !== null && unpriced.length === 0) return null
   const nameless = unpriced.filter((one) => one.instance_type === null)
   const machines = new Map<string, AttemptCost>()
   for (const one of unpriced) if (one.instance_type !== null) machines.set(`${one.instance_type} ${capacityOf(one)}`, machines.get(`${one.instance_type} ${capacityOf(one)}`) ?? one)

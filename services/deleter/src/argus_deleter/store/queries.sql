@@ -106,14 +106,14 @@ INSERT INTO deleter.measurements (batch_id, look_at) VALUES (%(batch_id)s, clock
 ON CONFLICT (batch_id) DO UPDATE SET look_at = excluded.look_at, failures = 0, problem = NULL, is_done = false
 
 -- name: measure_unmeasured
--- told: where the log tells of the run's last end. What was tried since that end, or said and not yet read, waits for its own
--- time. What was measured, and still counts as unmeasured a day later, is measured again.
-INSERT INTO deleter.measurements AS m (batch_id, output_dir, told, look_at)
-SELECT b, o, t, clock_timestamp()
-FROM unnest(%(batch_ids)s::text[], %(output_dirs)s::text[], %(tolds)s::bigint[]) AS n(b, o, t)
-ON CONFLICT (batch_id) DO UPDATE SET output_dir = excluded.output_dir, told = excluded.told,
+-- What was tried since that end, or said and not yet read, waits for its own time. What was measured, and still counts as
+-- unmeasured a day later, is measured again.
+INSERT INTO deleter.measurements AS m (batch_id, output_dir, lifecycle_position, look_at)
+SELECT b, o, p, clock_timestamp()
+FROM unnest(%(batch_ids)s::text[], %(output_dirs)s::text[], %(lifecycle_positions)s::bigint[]) AS n(b, o, p)
+ON CONFLICT (batch_id) DO UPDATE SET output_dir = excluded.output_dir, lifecycle_position = excluded.lifecycle_position,
     look_at = excluded.look_at, failures = 0, problem = NULL, is_done = false
-WHERE (m.told, m.output_dir) IS DISTINCT FROM (excluded.told, excluded.output_dir)
+WHERE (m.lifecycle_position, m.output_dir) IS DISTINCT FROM (excluded.lifecycle_position, excluded.output_dir)
     OR (m.is_done AND m.look_at < clock_timestamp() - interval '1 day')
 
 -- name: measurements_due

@@ -137,10 +137,13 @@ SELECT u.batch_id, u.job_id, u.attempt, u.workspace, u.state
  WHERE u.batch_id = ANY (%(batch_ids)b) AND u.job_id = '';
 
 -- name: count_tries
-SELECT count(*), count(*) FILTER (WHERE ended_at IS NOT NULL AND (nano_usd IS NULL OR partly)),
+-- The second: those without a (whole) price for which there is no bill either, of them, of their job or (job '') of the run.
+SELECT count(*), count(*) FILTER (WHERE ended_at IS NOT NULL AND (nano_usd IS NULL OR partly) AND NOT EXISTS (
+           SELECT FROM unnest(%b::text[], %b::int[]) AS bill(job_id, attempt)
+            WHERE bill.job_id IN ('', t.job_id) AND coalesce(bill.attempt, t.attempt) = t.attempt)),
        count(*) FILTER (WHERE ended_at IS NULL),
        CASE WHEN bool_and(spot_nano_usd IS NOT NULL) FILTER (WHERE ended_at IS NOT NULL) THEN sum(spot_nano_usd)::text END
-  FROM cost_tries
+  FROM cost_tries t
  WHERE batch_id = %b;
 
 -- name: first_tries

@@ -26,7 +26,7 @@ from argus_query.costs.ledger import stretches
 from argus_query.costs.money import usd_of
 from argus_query.costs.prices import Price
 from argus_query.costs.reading import SQL
-from argus_query.costs.totals import Recorded, newest
+from argus_query.costs.totals import Recorded, bill_of, newest
 from argus_query.costs.usage import WASTED, Try
 from argus_query.facts import micros_of, moment_of
 from argus_query.fitting import n_that_fit
@@ -56,9 +56,10 @@ async def get_cost(connection: AsyncConnection[Any], question: GetCost, position
             raise TooMuch("what was known earlier of a run with so many attempts is too much for one answer")
         return await asyncio.to_thread(_as_of, book, question.as_of, position)
     cost, wasted = row["state"].get("cost") or (None, None)
-    n_attempts, n_unpriced, n_running, if_spot = await _one(connection, "count_tries", [question.batch_id])
-    cursor = await connection.execute(SQL["first_tries"], [question.batch_id, MOST_ATTEMPTS])
     billed = newest(bills)
+    asked = [[job_id for job_id, _ in billed], [attempt for _, attempt in billed], question.batch_id]
+    n_attempts, n_unpriced, n_running, if_spot = await _one(connection, "count_tries", asked)
+    cursor = await connection.execute(SQL["first_tries"], [question.batch_id, MOST_ATTEMPTS])
     attempts = [_attempt(Try(*row[:12]), _amount(row[12:]), billed) async for row in cursor]
     history: list[CostReport] = []
     if n_attempts or bills:
@@ -123,7 +124,7 @@ def _as_of(book: Book, moment: datetime, position: int) -> RunCosts:
         position=position, batch_id=book.batch_id, as_of=moment, cost_usd=usd_of(known.total.nano_usd),
         wasted_usd=usd_of(known.total.wasted),
         if_all_spot_usd=usd_of(sum(if_spot)) if over and len(if_spot) == len(over) else None, n_attempts=len(known.tries),
-        n_unpriced=sum(amount.nano_usd is None or amount.partly for amount in over), n_running=len(known.tries) - len(over),
+        n_unpriced=sum(one.basis in ("unknown_price", "partly") for one in attempts), n_running=len(known.tries) - len(over),
         attempts=_that_fit(attempts[:MOST_ATTEMPTS]), history=_history(book, until),
     )  # fmt: skip
 
@@ -167,9 +168,9 @@ def _report(fact: Recorded | Price, known: Known | None) -> CostReport:
 
 
 def _attempt(one: Try, amount: Amount | None, billed: dict[tuple[str, int | None], Recorded]) -> AttemptCost:
-    is_billed = any(scope in billed for scope in (("", None), (one.job_id, None), (one.job_id, one.attempt)))
+    bill = bill_of(one.job_id, one.attempt, billed)
     basis: Basis = "computed"
-    if is_billed:
+    if bill is not None:
         basis = "recorded"
     elif one.end is None or amount is None:
         basis = "running"
@@ -185,6 +186,7 @@ def _attempt(one: Try, amount: Amount | None, billed: dict[tuple[str, int | None
         "wasted": one.outcome in WASTED, "host_seconds": None if amount is None else amount.share_us / 1_000_000,
         "cost_usd": usd_of(amount.nano_usd) if amount else None,
         "if_spot_usd": usd_of(amount.spot_nano_usd) if amount else None, "basis": basis,
+        "bill": None if bill is None else {"scope": bill[0], "amount_usd": usd_of(bill[1].nano_usd)},
     })  # fmt: skip
 
 

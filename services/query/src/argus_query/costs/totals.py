@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 
 class Recorded(NamedTuple):
@@ -42,6 +42,18 @@ NOTHING = Total(None, None)
 def newest(recorded: Iterable[Recorded]) -> dict[tuple[str, int | None], Recorded]:
     """The ones that count: a later word about the same replaces an earlier one."""
     return {(one.job_id, one.attempt): one for one in sorted(recorded, key=lambda one: (one.at, one.event_id))}
+
+
+def bill_of(
+    job_id: str, attempt: int, bills: Mapping[tuple[str, int | None], Recorded]
+) -> tuple[Literal["run", "job", "attempt"], Recorded] | None:
+    """The one that counts for this attempt: the widest that there is. bills: as `newest` says."""
+    if (of_run := bills.get(("", None))) is not None:
+        return "run", of_run
+    if (of_job := bills.get((job_id, None))) is not None:
+        return "job", of_job
+    own = bills.get((job_id, attempt))
+    return None if own is None else ("attempt", own)
 
 
 def total_of(parts: Sequence[Part], recorded: Iterable[Recorded], in_vain: bool) -> Total:

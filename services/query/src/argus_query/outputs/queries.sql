@@ -9,38 +9,18 @@ SELECT r.batch_id, r.workspace, r.user_name, r.status, coalesce(r.last_seen_at, 
  AND EXISTS (SELECT FROM runs o WHERE o.batch_id = f.batch_id AND o.user_name = %(user)s)))
 
 -- name: find_outputs
--- Folders that hold the asked one, and those at or below it: each of the six is one or a few ranges of an index.
+-- Folders that hold the asked one, and those at or below it: each of the two is one or a few ranges of an index.
 SELECT f.batch_id, r.workspace, r.user_name, r.status, f.folder, f.is_work_dir, s.summary
   FROM (SELECT *
-          FROM ((SELECT batch_id, output_folder AS folder, false AS is_work_dir
-                   FROM run_outputs f
-                  WHERE output_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY output_folder, batch_id LIMIT %(limit)s)
-                UNION ALL
-                (SELECT batch_id, output_folder, false
-                   FROM run_outputs f
-                  WHERE output_folder >= %(folder)s AND output_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY output_folder, batch_id LIMIT %(limit)s)
-                UNION ALL
-                (SELECT batch_id, work_folder, true
-                   FROM run_outputs f
-                  WHERE work_folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY work_folder, batch_id LIMIT %(limit)s)
-                UNION ALL
-                (SELECT batch_id, work_folder, true
-                   FROM run_outputs f
-                  WHERE work_folder >= %(folder)s AND work_folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY work_folder, batch_id LIMIT %(limit)s)
-                UNION ALL
-                (SELECT batch_id, folder, false
-                   FROM run_former_folders f
+          FROM ((SELECT batch_id, folder, is_work_dir
+                   FROM run_folders f
                   WHERE folder = ANY (%(above)s) AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY folder, batch_id LIMIT %(limit)s)
+                  ORDER BY folder, batch_id, is_work_dir LIMIT %(limit)s)
                 UNION ALL
-                (SELECT batch_id, folder, false
-                   FROM run_former_folders f
+                (SELECT batch_id, folder, is_work_dir
+                   FROM run_folders f
                   WHERE folder >= %(folder)s AND folder < %(behind)s AND (%(all)s OR workspace = ANY (%(workspaces)s)) AND /* owned */
-                  ORDER BY folder, batch_id LIMIT %(limit)s)) AS overlapping
+                  ORDER BY folder, batch_id, is_work_dir LIMIT %(limit)s)) AS overlapping
          ORDER BY folder, batch_id, is_work_dir
          LIMIT %(limit)s) AS f
   JOIN runs r USING (batch_id)
@@ -48,12 +28,12 @@ SELECT f.batch_id, r.workspace, r.user_name, r.status, f.folder, f.is_work_dir, 
  ORDER BY f.folder, f.batch_id, f.is_work_dir;
 
 -- name: list_unmeasured
-SELECT o.batch_id, o.workspace, o.unmeasured_since, s.summary -> 'dashboard' ->> 'output_dir', o.told
-  FROM (SELECT batch_id, workspace, unmeasured_since, told
-          FROM run_outputs
-         WHERE unmeasured_since IS NOT NULL AND (%(all)s OR workspace = ANY (%(workspaces)s))
-           AND (%(since)s::timestamptz IS NULL OR (unmeasured_since, batch_id) > (%(since)s, %(batch_id)s::text))
-         ORDER BY unmeasured_since, batch_id
+SELECT o.batch_id, o.workspace, o.since, s.summary -> 'dashboard' ->> 'output_dir', o.lifecycle_position
+  FROM (SELECT batch_id, workspace, since, lifecycle_position
+          FROM run_unmeasured
+         WHERE (%(all)s OR workspace = ANY (%(workspaces)s))
+           AND (%(since)s::timestamptz IS NULL OR (since, batch_id) > (%(since)s, %(batch_id)s::text))
+         ORDER BY since, batch_id
          LIMIT %(limit)s) AS o
   JOIN run_states s USING (batch_id)
- ORDER BY o.unmeasured_since, o.batch_id;
+ ORDER BY o.since, o.batch_id;

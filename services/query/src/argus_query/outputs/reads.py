@@ -52,8 +52,8 @@ def _outputs(row: dict[str, Any]) -> Outputs:
         cluster=known.get("cluster"),
         status=row["status"],
         ended_at=summary["ended_at"],
-        told=known.get("told", -1),
-        goes_on=known.get("goes_on", False),
+        lifecycle_position=known.get("lifecycle_position", -1),
+        is_active=known.get("is_active", False),
         last_seen_at=row["last_seen_at"],
         output_dir=known.get("output_dir"),
         bytes=known.get("bytes"),
@@ -123,8 +123,8 @@ async def list_unmeasured(connection: AsyncConnection[Any], question: ListUnmeas
                 workspace=workspace,
                 output_dir=output_dir,
                 ended_at=ended_at,
-                told=told,
+                lifecycle_position=lifecycle_position,
             )
-            async for batch_id, workspace, ended_at, output_dir, told in cursor
+            async for batch_id, workspace, ended_at, output_dir, lifecycle_position in cursor
         ],
     )

@@ -8,27 +8,30 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from argus_query.facts import iso
-from argus_query.runs.ended import Change, choice_changes, day_changes, ended_row, former_folders, outputs_row
+from argus_query.runs.ended import Change, choice_changes, day_changes, ended_row
+from argus_query.runs.folders import folders_of, unmeasured
 from argus_query.runs.state import FoundBy, RunState
 from argus_query.sql import columns_of, load
 
 _SQL = load(__package__ or "", "ended.sql")
-TABLES = ("dashboard_runs", "dashboard_days", "dashboard_choices", "run_outputs", "run_former_folders")
+_FOLDERS_SQL = load(__package__ or "", "folders.sql")
+TABLES = ("dashboard_runs", "dashboard_days", "dashboard_choices", "run_folders", "run_unmeasured")
 
 
 async def store_beside(connection: AsyncConnection[Any], changed: Sequence[tuple[RunState, FoundBy]]) -> None:
     """These tables tell of these runs as they are now, and are found by what stands beside each."""
     await _store_ended(connection, changed)
-    await _store_outputs(connection, [state for state, _ in changed])
-    await _store_former(connection, [state for state, _ in changed])
+    states = [state for state, _ in changed]
+    await _store_folders(connection, states)
+    await _store_unmeasured(connection, states)
 
 
 async def erase_beside(connection: AsyncConnection[Any], purged: Sequence[str], known: Sequence[RunState]) -> None:
     """Nothing of the runs `purged` is left; `known`: those of them that the tables may have."""
     changes: list[Change] = [(state.stored_ended, None) for state in known if state.stored_ended is not None]
     await _move(connection, changes)
-    await connection.execute(_SQL["delete_outputs"], [list(purged)])
-    await connection.execute(_SQL["delete_former"], [list(purged)])
+    for statement in ("delete_folders_of", "delete_unmeasured"):
+        await connection.execute(_FOLDERS_SQL[statement], [list(purged)])
 
 
 async def _store_ended(connection: AsyncConnection[Any], changed: Sequence[tuple[RunState, FoundBy]]) -> None:
@@ -64,34 +67,32 @@ async def _move(connection: AsyncConnection[Any], changes: Sequence[Change]) -> 
         await connection.execute(_SQL["drop_empty_choices"], columns_of(fewer))
 
 
-async def _store_outputs(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
+async def _store_folders(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
+    there: list[tuple[Any, ...]] = []
+    gone: list[tuple[Any, ...]] = []
+    for state in changed:
+        before, now = state.stored_folders, folders_of(state)
+        if before != now:
+            gone += [(state.batch_id, *folder) for folder in before - now]
+            there += [(state.batch_id, state.workspace, *folder) for folder in now - before]
+            state.stored_folders = now
+    if gone:
+        await connection.execute(_FOLDERS_SQL["delete_folders"], columns_of(gone))
+    if there:
+        await connection.execute(_FOLDERS_SQL["insert_folders"], columns_of(there))
+
+
+async def _store_unmeasured(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
     there: list[tuple[Any, ...]] = []
     gone: list[str] = []
     for state in changed:
-        before, now = state.stored_outputs, outputs_row(state)
-        if before == now:
-            continue
-        state.stored_outputs = now
-        if now is None:
+        before, now = state.stored_unmeasured, unmeasured(state)
+        if now is None and before is not None:
             gone.append(state.batch_id)
-        else:
-            since = iso(now.unmeasured_since)
-            there.append((state.batch_id, state.workspace, now.output_folder, now.work_folder, since, now.told))
+        elif now is not None and now != before:
+            there.append((state.batch_id, state.workspace, iso(now.since), now.lifecycle_position))
+        state.stored_unmeasured = now
     if there:
-        await connection.execute(_SQL["upsert_outputs"], columns_of(there))
+        await connection.execute(_FOLDERS_SQL["upsert_unmeasured"], columns_of(there))
     if gone:
-        await connection.execute(_SQL["delete_outputs"], [gone])
-
-
-async def _store_former(connection: AsyncConnection[Any], changed: Sequence[RunState]) -> None:
-    others = [(state, now) for state in changed if (now := former_folders(state)) != state.stored_former]
-    if not others:
-        return
-    known = [state.batch_id for state, _ in others if state.stored_former]
-    if known:
-        await connection.execute(_SQL["delete_former"], [known])
-    rows = [(state.batch_id, state.workspace, folder) for state, now in others for folder in sorted(now)]
-    if rows:
-        await connection.execute(_SQL["insert_former"], columns_of(rows))
-    for state, now in others:
-        state.stored_former = now
+        await connection.execute(_FOLDERS_SQL["delete_unmeasured"], [gone])

@@ -1,4 +1,4 @@
-"""What the dashboard needs of a run that has ended, and where a run's files are. Pure."""
+"""What the dashboard needs of a run that has ended. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from argus_contracts.locations import claimed
 from argus_contracts.queries.dashboard import SIZE_LIMITS
 from argus_query.facts import iso, short_name
 from argus_query.lifecycle import TERMINAL
@@ -87,46 +86,6 @@ def ended_row(state: RunState, found_by: FoundBy) -> EndedRow | None:
 def name_key(name: str) -> str:
     """By what a list is sorted by name."""
     return short_name(name.casefold()) or ""
-
-
-class OutputsRow(NamedTuple):
-    """A row of `run_outputs`."""
-
-    output_folder: str | None
-    """`s3://bucket/folder/`, as `locations.claimed` reads it; None where it is no such address, or nothing is left there."""
-    work_folder: str | None
-    unmeasured_since: int | None
-    """When the run ended, where nobody has listed its outputs since,"""
-    told: int | None
-    """and where the log tells of that."""
-
-
-def outputs_row(state: RunState) -> OutputsRow | None:
-    """None: nothing is known of where its files are."""
-    output_dir, work_dir = state.get("output_dir"), state.get("work_dir")
-    if not output_dir and not work_dir:
-        return None
-    end = state.life.end()
-    waits = end is not None and (output_dir or "").startswith("s3://") and not state.outputs.known_since(state.told)
-    row = OutputsRow(
-        None if state.outputs_deleted_at is not None else folder_of(output_dir),
-        folder_of(work_dir),
-        end.at if end is not None and waits else None,
-        state.told if waits else None,
-    )
-    return row if any(part is not None for part in row) else None
-
-
-def former_folders(state: RunState) -> frozenset[str]:
-    """Those that the run has named once, and names no more: what it wrote there is its own still."""
-    if not state.folders:  # as nearly always
-        return frozenset()
-    return frozenset(state.folders) - {folder_of(state.get("output_dir")), folder_of(state.get("work_dir"))}
-
-
-def folder_of(text: Any) -> str | None:
-    where = claimed(text) if isinstance(text, str) and text else None
-    return None if where is None else str(where)
 
 
 def micros_of_usd(usd: float | None) -> int | None:

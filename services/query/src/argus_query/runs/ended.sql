@@ -49,19 +49,3 @@ ON CONFLICT (user_name, label, workspace, cluster) DO UPDATE SET n_runs = dashbo
 DELETE FROM dashboard_choices c
  USING unnest(%b::text[], %b::text[], %b::text[], %b::text[]) AS n(workspace, cluster, user_name, label)
  WHERE (c.user_name, c.label, c.workspace, c.cluster) = (n.user_name, n.label, n.workspace, n.cluster) AND c.n_runs <= 0;
-
--- name: upsert_outputs
-INSERT INTO run_outputs
-SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[])
-ON CONFLICT (batch_id) DO UPDATE SET
-    workspace = excluded.workspace, output_folder = excluded.output_folder, work_folder = excluded.work_folder,
-    unmeasured_since = excluded.unmeasured_since, told = excluded.told;
-
--- name: delete_outputs
-DELETE FROM run_outputs WHERE batch_id = ANY (%b);
-
--- name: insert_former
-INSERT INTO run_former_folders SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]);
-
--- name: delete_former
-DELETE FROM run_former_folders WHERE batch_id = ANY (%b);

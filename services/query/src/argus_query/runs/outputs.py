@@ -1,8 +1,8 @@
 """What the log says of a run's outputs: how large they are, and what became of them. Pure.
 
 Argus' own clock decides which listing is newest, whatever attempt a fact names: who lists or deletes a folder knows no attempts.
-Whether the run itself has begun or ended since is told by the order of the log (`told`: the last position at which it did), because
-a run's clock may be wrong, and what it has said may have lain in a spool meanwhile.
+Whether the run itself has begun or ended since is told by the order of the log (`activity.py`): a listing and a deletion state the
+run's `lifecycle_position`, the last at which it had, as whoever made them knew it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _STATES: dict[str, tuple[int, DeletionState]] = {
 
 
 class Measured(NamedTuple):
-    """One listing. `at`: microseconds since 1970, as all times here. `told`: as whoever listed knew it."""
+    """One listing. `at`: microseconds since 1970, as all times here."""
 
     at: int
     event_id: str
     bytes: int
     objects: int
     by_storage_class: dict[str, int]
-    told: int
+    lifecycle_position: int
 
 
 class Step(NamedTuple):
@@ -46,7 +46,7 @@ class Deletion(NamedTuple):
     """When it was first heard of: mostly, when it was asked for."""
     deletion_id: str
     step: Step
-    told: int
+    lifecycle_position: int
     """As it was when it was asked for."""
 
 
@@ -67,8 +67,7 @@ class OutputsKnown:
         """The fact is known now; of other kinds nothing is kept."""
         data: dict[str, Any] = event.get("data") or {}
         if kind in _STATES:
-            told = data.get("told")
-            said = Deletion(at, data["deletion_id"], step_of(kind, event, at), position if told is None else told)
+            said = Deletion(at, data["deletion_id"], step_of(kind, event, at), _lifecycle_position(data, position))
             self._project_deletion(said)
             if kind == "outputs_deletion_finished":
                 self.finished = at if self.finished is None else max(self.finished, at)
@@ -79,21 +78,22 @@ class OutputsKnown:
     def _project_deletion(self, said: Deletion) -> None:
         known = self.deletions.get(said.deletion_id, said)
         self.deletions[said.deletion_id] = Deletion(
-            min(known.first_at, said.first_at), said.deletion_id, max(known.step, said.step), min(known.told, said.told)
-        )
+            min(known.first_at, said.first_at), said.deletion_id, max(known.step, said.step),
+            min(known.lifecycle_position, said.lifecycle_position),
+        )  # fmt: skip
 
-    def deleted_at(self, told: int) -> int | None:
+    def deleted_at(self, lifecycle_position: int) -> int | None:
         """When all of them were deleted; None where a later listing has found something, or the run has begun or ended since that
-        was asked for, and nobody has listed them since."""
+        was asked for, and nobody has listed them since. lifecycle_position: the run's, now."""
         if self.finished is None:
             return None
         if self.measured is not None and self.measured.at > self.finished:
             if self.measured.objects > 0:
                 return None
-            if self.measured.told >= told:
+            if self.measured.lifecycle_position >= lifecycle_position:
                 return self.finished
-        ended = [one.told for one in self.deletions.values() if one.step.state == "deleted"]
-        return self.finished if max(ended, default=-1) >= told else None
+        known = [one.lifecycle_position for one in self.deletions.values() if one.step.state == "deleted"]
+        return self.finished if max(known, default=-1) >= lifecycle_position else None
 
     def live(self, deleted_at: int | None) -> Measured | None:
         """The newest listing that still tells something; None where their size is not known. Deleted ones have no bytes."""
@@ -103,9 +103,10 @@ class OutputsKnown:
             return None
         return self.measured
 
-    def known_since(self, told: int) -> bool:
+    def known_since(self, lifecycle_position: int) -> bool:
         """They were listed, or deleted, after the run has begun or ended for the last time."""
-        return (self.measured is not None and self.measured.told >= told) or self.deleted_at(told) is not None
+        is_listed = self.measured is not None and self.measured.lifecycle_position >= lifecycle_position
+        return is_listed or self.deleted_at(lifecycle_position) is not None
 
     def deletion(self) -> Deletion | None:
         """The newest that is on its way, else the newest."""
@@ -122,7 +123,7 @@ class OutputsKnown:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> OutputsKnown:
-        deletions = [Deletion(at, one, Step(*step), told) for at, one, step, told in raw["deletions"]]
+        deletions = [Deletion(at, one, Step(*step), known) for at, one, step, known in raw["deletions"]]
         return cls(
             measured=None if raw["measured"] is None else Measured(*raw["measured"]),
             finished=raw["finished"],
@@ -132,14 +133,21 @@ class OutputsKnown:
 
 def _listing(kind: str, data: dict[str, Any], event: dict[str, Any], at: int, position: int) -> Measured | None:
     """A deletion that did not finish ends with a listing, too."""
-    told = data.get("told")
-    told = position if told is None else told
+    known = _lifecycle_position(data, position)
     if kind == "outputs_measured":
-        return Measured(at, event["event_id"], data["bytes"], data["objects"], data.get("by_storage_class") or {}, told)
+        return Measured(
+            at, event["event_id"], data["bytes"], data["objects"], data.get("by_storage_class") or {}, known
+        )
     left = data.get("remaining_objects")
     if kind != "outputs_deletion_failed" or left is None:
         return None
-    return Measured(at, event["event_id"], data.get("remaining_bytes") or 0, left, {}, told)
+    return Measured(at, event["event_id"], data.get("remaining_bytes") or 0, left, {}, known)
+
+
+def _lifecycle_position(data: dict[str, Any], position: int) -> int:
+    """As the fact states it; else the fact's own: whoever said it knew nothing that came behind."""
+    stated: int | None = data.get("lifecycle_position")
+    return position if stated is None else stated
 
 
 def is_about_a_deletion(kind: str) -> bool:

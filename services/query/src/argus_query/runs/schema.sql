@@ -117,26 +117,23 @@ CREATE TABLE dashboard_choices (
 
 CREATE INDEX dashboard_choices_of_any_label ON dashboard_choices (workspace, cluster, user_name) WHERE label = '';
 
--- Where runs have their files, of those that say so in the form s3://bucket/…, however strange; and who waits to be listed.
-CREATE TABLE run_outputs (
-    batch_id         text COLLATE "C" PRIMARY KEY,
-    workspace        text NOT NULL,
-    output_folder    text COLLATE "C",
-    work_folder      text COLLATE "C",
-    unmeasured_since timestamptz,
-    told             bigint
+-- Where runs have their files, of those that say so in the form s3://bucket/…, however strange; also where they had them once.
+CREATE TABLE run_folders (
+    batch_id    text COLLATE "C" NOT NULL,
+    workspace   text NOT NULL,
+    folder      text COLLATE "C" NOT NULL,
+    is_work_dir boolean NOT NULL,
+    PRIMARY KEY (batch_id, folder, is_work_dir)
 );
 
--- Folders that a run has named once, and names no more.
-CREATE TABLE run_former_folders (
-    batch_id  text COLLATE "C" NOT NULL,
-    workspace text NOT NULL,
-    folder    text COLLATE "C" NOT NULL,
-    PRIMARY KEY (batch_id, folder)
+CREATE INDEX run_folders_by_folder ON run_folders (folder, batch_id, is_work_dir);
+
+-- Runs that have ended, and whose outputs nobody has listed since.
+CREATE TABLE run_unmeasured (
+    batch_id           text COLLATE "C" PRIMARY KEY,
+    workspace          text NOT NULL,
+    since              timestamptz NOT NULL,
+    lifecycle_position bigint NOT NULL
 );
 
-CREATE INDEX run_former_folders_by_folder ON run_former_folders (folder);
-
-CREATE INDEX run_outputs_by_folder ON run_outputs (output_folder) WHERE output_folder IS NOT NULL;
-CREATE INDEX run_outputs_by_work_folder ON run_outputs (work_folder) WHERE work_folder IS NOT NULL;
-CREATE INDEX run_outputs_unmeasured ON run_outputs (unmeasured_since, batch_id) WHERE unmeasured_since IS NOT NULL;
+CREATE INDEX run_unmeasured_since ON run_unmeasured (since, batch_id);

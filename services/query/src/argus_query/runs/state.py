@@ -17,7 +17,9 @@ from argus_query.facts import (
     state_field,
 )
 from argus_query.lifecycle import TERMINAL, Fact, Lifecycle, is_lifecycle_kind, is_sign_of_life, is_start
-from argus_query.runs.ended import EndedRow, OutputsRow, ended_row, folder_of, former_folders, outputs_row
+from argus_query.runs.activity import Activity
+from argus_query.runs.ended import EndedRow, ended_row
+from argus_query.runs.folders import MAX_FOLDERS, Folder, Unmeasured, folders_of, named_in, unmeasured
 from argus_query.runs.outputs import Measured, OutputsKnown, is_about_outputs
 from argus_query.sql import array_text
 
@@ -57,15 +59,9 @@ class RunState:
     cost: tuple[float | None, float | None] | None = None
     """Of all attempts, and of those in vain, in USD, as far as it is known; None: the run is not in the ledger."""
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
-    told: int = -1
-    """The log's last position at which the run, or a job of it, has begun or ended."""
-    began: int = -1
-    ended: int = -1
-    """And the last ones of the run itself."""
-    late: list[str] = field(default_factory=list)
-    """Jobs that have begun since the run ended, and have not ended; ascending, the first 1,000."""
-    folders: list[str] = field(default_factory=list)
-    """All that it has ever named for its files, as `locations.claimed` reads them; ascending, the first 1,000."""
+    activity: Activity = field(default_factory=Activity)
+    folders: list[Folder] = field(default_factory=list)
+    """All that it has ever named for its files; ascending, the first `MAX_FOLDERS`."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
@@ -73,8 +69,8 @@ class RunState:
     stored: FoundBy | None = None
     """As the tables have it; None: they have no row."""
     stored_ended: EndedRow | None = None
-    stored_outputs: OutputsRow | None = None
-    stored_former: frozenset[str] = frozenset()
+    stored_folders: frozenset[Folder] = frozenset()
+    stored_unmeasured: Unmeasured | None = None
     """As the tables beside have it."""
     changed: bool = True
     """More than the three times (`last_at`, `seen`, `progressed`) differs from the tables."""
@@ -88,8 +84,8 @@ class RunState:
         self.hear(attempt_of(event), event.get("job_id") is None and is_lifecycle_kind(kind), at, at, received)
         if kind not in _NO_PROGRESS:
             self.progressed = max(self.progressed, received)
-        if is_lifecycle_kind(kind) and position > self.told:
-            self._tell(is_start(kind), event.get("job_id"), position)
+        if is_lifecycle_kind(kind) and self.activity.add(is_start(kind), event.get("job_id"), position):
+            self.changed = True
         if event.get("job_id") is not None:
             return
         if is_lifecycle_kind(kind):
@@ -132,23 +128,10 @@ class RunState:
                 if name in _START_FIELDS:
                     self._set(name, event_rank, value)
 
-    def _tell(self, is_start: bool, job_id: str | None, position: int) -> None:
-        """By the order of the log: what is folded late, as after a restart of the projector, still comes in it."""
-        self.told, self.changed = position, True
-        if job_id is None:
-            self.late = []
-            if is_start:
-                self.began = position
-            else:
-                self.ended = position
-        elif self.ended > self.began:
-            others = {one for one in self.late if one != job_id}
-            self.late = sorted({*others, job_id} if is_start else others)[:MAX_REMEMBERED]
-
     def _name_folders(self, data: dict[str, Any]) -> None:
-        named = {folder_of(data.get(name)) for name in ("output_dir", "work_dir")} - {None, *self.folders}
+        named = named_in(data).difference(self.folders)
         if named:
-            self.folders = sorted([*self.folders, *(one for one in named if one is not None)])[:MAX_REMEMBERED]
+            self.folders = sorted([*self.folders, *named])[:MAX_FOLDERS]
             self.changed = True
 
     def _project_decision(self, kind: str, event: dict[str, Any], at: int, position: int) -> None:
@@ -224,15 +207,11 @@ class RunState:
         return short_name(self.get("project"))
 
     @property
-    def goes_on(self) -> bool:
-        """Something has begun since the last end, whatever the status says: a good end is final for that, and under the same number
-        a run may begin again, and write."""
-        return self.began > self.ended or bool(self.late)
-
-    @property
     def outputs_deleted_at(self) -> int | None:
         """When all outputs were deleted, where the run neither goes on nor has begun or ended since."""
-        return None if self.goes_on or self.life.status() not in TERMINAL else self.outputs.deleted_at(self.told)
+        if self.activity.is_active or self.life.status() not in TERMINAL:
+            return None
+        return self.outputs.deleted_at(self.activity.position)
 
     def live_outputs(self) -> Measured | None:
         """The newest listing that still tells something of the outputs; None: their size is not known."""
@@ -280,7 +259,7 @@ class RunState:
         """What the dashboard and the deleter are told beyond that; most runs have little of it, so nothing stands for null."""
         said = {"cluster": self.get("cluster"), "output_dir": self.get("output_dir")}
         if said["output_dir"] is not None:
-            said |= {"told": self.told, "goes_on": self.goes_on}
+            said |= {"lifecycle_position": self.activity.position, "is_active": self.activity.is_active}
         if self.cost_usd is not None:
             said |= {"cost_usd": self.cost_usd, "wasted_usd": self.wasted_usd}
         if self.outputs.is_any:
@@ -311,9 +290,8 @@ class RunState:
             "attempts": self.attempts,
             "dropped": self.dropped,
             "stop": None if self.stop is None else self.stop.to_json(),
-            "told": [self.told, self.began, self.ended],
-            "late": self.late,
-            "folders": self.folders,
+            "activity": self.activity.to_json(),
+            "folders": [list(folder) for folder in self.folders],
             "first_at": self.first_at,
             "cost": self.cost,
             "outputs": self.outputs.to_json() if self.outputs.is_any else None,
@@ -330,11 +308,8 @@ class RunState:
             attempts=raw["attempts"],
             dropped=raw["dropped"],
             stop=None if raw["stop"] is None else Fact(*raw["stop"]),
-            told=raw["told"][0],
-            began=raw["told"][1],
-            ended=raw["told"][2],
-            late=raw["late"],
-            folders=raw["folders"],
+            activity=Activity(*raw["activity"]),
+            folders=[Folder(*one) for one in raw["folders"]],
             first_at=raw["first_at"],
             cost=None if raw.get("cost") is None else tuple(raw["cost"]),
             outputs=OutputsKnown() if raw.get("outputs") is None else OutputsKnown.from_json(raw["outputs"]),
@@ -344,8 +319,8 @@ class RunState:
             changed=False,
         )
         state.stored = state.found_by()
-        state.stored_ended, state.stored_outputs = ended_row(state, state.stored), outputs_row(state)
-        state.stored_former = former_folders(state)
+        state.stored_ended = ended_row(state, state.stored)
+        state.stored_folders, state.stored_unmeasured = folders_of(state), unmeasured(state)
         return state
 
 
