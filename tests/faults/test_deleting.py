@@ -133,14 +133,7 @@ def receipt(client: httpx.Client, deletion_id: str) -> dict[str, Any]:
         found = client.get(f"/api/outputs/deletions/{deletion_id}").raise_for_status().json()["deletion"]
         return found if found["state"] not in ("requested", "planned", "running") else None
 
-    return eventually(lambda: _or_not_yet(ended), WITHIN_S, f"{deletion_id} has ended")
-
-
-def _or_not_yet(look: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
-    try:
-        return look()
-    except httpx.HTTPError:
-        return None
+    return eventually(ended, WITHIN_S, f"{deletion_id} has ended")
 
 
 def kinds(deletion: dict[str, Any]) -> list[str]:

@@ -87,7 +87,7 @@ class QueryDouble:
         if name == "get_outputs":
             items: list[Any] = [self.runs[one] for one in question["batch_ids"] if one in self.runs]
         elif name == "find_outputs":
-            items = list(self._there(question["location"]))
+            items = [one for one in self._there(question["location"]) if one.batch_id != question["but_for"]]
         else:
             places = [one.cursor for one in self.unmeasured]
             start = places.index(question["behind"]) + 1 if question["behind"] in places else 0

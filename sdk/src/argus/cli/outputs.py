@@ -17,6 +17,7 @@ from argus.cli.tables import byte_size, dollar_range, moment, plain, seconds, ta
 from argus.reader import ReadError, run_path
 
 IN_FLIGHT = frozenset({"requested", "planned", "running"})
+"""As `argus_contracts.queries.deletions` has it, which would load pydantic before each command."""
 GOOD = frozenset({"deleted"})
 TIMED_OUT = 124
 """Exit code of a `--wait` that took too long, as `timeout` has it."""
@@ -90,7 +91,7 @@ def delete(
     door = Door()
     chosen = list(dict.fromkeys(runs)) or [run["batch_id"] for run in runs_where(door, conditions)]
     if not chosen:
-        click.echo("no run with outputs fits")
+        click.echo("[]" if as_json else "no run with outputs fits")
         context.exit(1 if dry_run else 0)
     lots = [chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)]
     if dry_run or not yes:
@@ -149,19 +150,21 @@ def measure(runs: tuple[str, ...]) -> None:
 @outputs.command()
 @_AS_JSON
 def deletions(as_json: bool) -> None:
-    """The deletions that you have asked for: those on their way, and those of the last 24 hours."""
+    """Deletions that you have asked for, and those of your runs by others: on their way, and of the last 24 hours."""
     there = Door().get("/api/dashboard/deletions")["items"]
     if as_json:
         return click.echo(orjson.dumps(there).decode())
     rows = [
         (
-            one["deletion_id"], one["batch_id"], state_in_words(one["state"]), moment(one["due_at"]) if one["may_cancel"] else "-",
+            one["deletion_id"], one["batch_id"], one["requested_by"], state_in_words(one["state"]), moment(one["due_at"]) if one["may_cancel"] else "-",
             _outcome(one),
         )
         for one in there
     ]  # fmt: skip
     return click.echo(
-        table(("DELETION", "RUN", "STATE", "CAN BE CANCELLED UNTIL", "OUTCOME"), rows, 300) if rows else "no deletions"
+        table(("DELETION", "RUN", "BY", "STATE", "CAN BE CANCELLED UNTIL", "OUTCOME"), rows, 300)
+        if rows
+        else "no deletions"
     )
 
 

@@ -50,8 +50,7 @@ class Query:
         """The runs but `run` whose output or work folder overlaps `location`. personal: only those of its own user count."""
         owner = {"workspace": run.workspace, "user": run.user} if personal else {}
         asked = FindOutputs(viewer=EVERYTHING, after=after, location=location, but_for=run.batch_id, **owner)
-        answer = await self._ask("find_outputs", asked, OutputsThereAnswer, after)
-        return [one for one in answer.items if one.batch_id != run.batch_id]
+        return (await self._ask("find_outputs", asked, OutputsThereAnswer, after)).items
 
     async def unmeasured(self, limit: int, behind: str | None) -> UnmeasuredList:
         question = ListUnmeasured(viewer=EVERYTHING, limit=limit, behind=behind)

@@ -29,7 +29,6 @@ PROGRESS_EVERY_S = 2.0
 UNCHECKED_S = 30.0
 """How long objects are deleted while nobody can say whether the run still is as it was."""
 REMAINING_NAMED = 100
-_UNKNOWN = "; what was deleted of {} begun parts is not known, and not counted"
 logger = logging.getLogger(__name__)
 
 
@@ -90,9 +89,8 @@ class Deleting:
         if one is None or one.deletion_id != deletion_id or not one.in_flight:
             return
         ((n_deleted, freed, *_),) = self._decisions.rows("sums_of_parts", deletion_id=deletion_id)
-        if n_unknown := len(self._decisions.rows("unknown_parts", deletion_id=deletion_id)):
-            why += _UNKNOWN.format(n_unknown)
-        said = {"reason": why, "objects_deleted": n_deleted, "bytes_freed": freed}
+        n_unknown = len(self._decisions.rows("unknown_parts", deletion_id=deletion_id))
+        said = {"reason": _joined(why, _unknown(n_unknown)), "objects_deleted": n_deleted, "bytes_freed": freed}
         self._end(one, "partial" if n_deleted or n_unknown else "failed", said)
 
     @property
@@ -216,16 +214,15 @@ class Deleting:
             "sums_of_parts", deletion_id=one.deletion_id
         )
         said |= {"objects_deleted": n_deleted, "bytes_freed": freed}
-        unknown = _UNKNOWN.format(n_unknown) if n_unknown else ""
         if said.get("remaining_objects") == 0 and is_ours:
-            self._end(one, "deleted", said | ({"reason": unknown.lstrip("; ")} if unknown else {}))
+            self._end(one, "deleted", {**said, "reason": _joined(_unknown(n_unknown)) or None})
             return
         errors = [error for (error,) in self._decisions.rows("first_errors", deletion_id=one.deletion_id)]
         known = {(error["key"], error.get("version_id", "")) for error in errors}
         new = [entry for entry in named if (entry.key, entry.version_id) not in known]
         errors += [error_of(entry, "Remains", "it was there after all deleting") for entry in new]
         reason = reason or _reason(said.get("remaining_objects"), n_changed, n_refused)
-        said |= {"reason": reason + unknown, "errors": capped(errors)}
+        said |= {"reason": _joined(reason, _unknown(n_unknown)), "errors": capped(errors)}
         self._end(one, "partial" if n_deleted or n_unknown else "failed", said)
 
     def _settle(self, one: OutputDeletion, location: Location) -> int:
@@ -284,9 +281,17 @@ def _location_of(text: str) -> Location:
 
 
 def _reason(remaining: int | None, n_changed: int, n_refused: int) -> str:
-    told = [
+    said = _joined(
         f"the object store refused to delete {n_refused}" if n_refused else "",
         f"{n_changed} were written anew meanwhile and left as they are" if n_changed else "",
         f"the second listing found {remaining}" if remaining else "",
-    ]
-    return "; ".join(one for one in told if one) or "the second listing could not be made"
+    )
+    return said or "the second listing could not be made"
+
+
+def _unknown(n_parts: int) -> str:
+    return f"what was deleted of {n_parts} begun parts is not known, and not counted" if n_parts else ""
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(one for one in words if one)

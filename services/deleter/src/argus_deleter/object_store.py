@@ -7,8 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,30 +21,13 @@ from argus_contracts.locations import Location
 from argus_deleter.errors import Stopping, StoreAway, StoreMisbehaves, StoreRefuses
 from argus_deleter.pace import Pace
 from argus_deleter.pages import After, Entry, Page, decoded, read_page
+from argus_deleter.store_errors import PASSING, TOO_FAST, UNKNOWN_TO_IT, code_of, message_of
 
 T = TypeVar("T")
 KEYS_PER_CALL = 1_000
 """DeleteObjects takes no more."""
 TRIES, FIRST_PAUSE_S = 8, 0.2
 """Of one call. Each pause between them is twice the one before."""
-CLOCK_IS_OFF, CLOCK_OFF_S = "RequestTimeTooSkewed", 880.0
-"""A store takes no signature that is 15 minutes old or young; a refusal under a clock that is off by less has another reason."""
-TOO_FAST = {
-    "SlowDown", "503", "429", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
-    "TooManyRequests", "BandwidthLimitExceeded",
-}  # fmt: skip
-"""The store asks for fewer calls."""
-PASSING = TOO_FAST | {
-    "InternalError",
-    "500",
-    "502",
-    "504",
-    "RequestTimeout",
-    CLOCK_IS_OFF,
-    "OperationAborted",
-}
-"""The same call may succeed a little later."""
-UNKNOWN_TO_IT = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 
 
 class Refusal(NamedTuple):
@@ -263,8 +244,8 @@ class ObjectStore:
                     finally:
                         self._counted(operation, time.perf_counter() - began)
             except ClientError as error:
-                code = _code(error)
-                message = _message(error, code)
+                code = code_of(error)
+                message = message_of(error, code)
                 if code in TOO_FAST:
                     self._pace.slow_down()
                 elif code not in PASSING:
@@ -312,31 +293,6 @@ def refusals_in(said: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> lis
         for entry in of_key:
             refused.setdefault(entry, Refusal(entry, code, message))
     return list(refused.values())
-
-
-def _code(error: ClientError) -> str:
-    code = str(error.response.get("Error", {}).get("Code") or "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status == 403 and abs(_clock_ahead_s(error)) > CLOCK_OFF_S:
-        return CLOCK_IS_OFF  # stores have several names for it, and none in an answer to HEAD, which has no body
-    return "503" if status == 503 and code not in PASSING else code or str(status)
-
-
-def _message(error: ClientError, code: str) -> str:
-    said = str(error.response.get("Error", {}).get("Message", ""))
-    ahead_s = _clock_ahead_s(error) if code == CLOCK_IS_OFF else 0.0
-    if not ahead_s:
-        return said
-    return f"{said}: this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the store's"
-
-
-def _clock_ahead_s(error: ClientError) -> float:
-    """Of the store's clock, by the date of its answer; 0 where that has none."""
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    try:
-        return (datetime.now(UTC) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _is_minio(answer: dict[str, Any]) -> bool:
