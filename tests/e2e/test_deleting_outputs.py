@@ -139,7 +139,8 @@ def test_outputs_are_measured_and_deleted_and_nothing_else_is(stack: LocalStack,
         assert get(client, "/api/dashboard/summary", search=batch_id)["bytes"] == 0
         assert command(stack, "outputs", "status", told["deletion_id"], "--wait").returncode == 0
         listed = command(stack, "outputs", "deletions").stdout
-        assert f"{told['deletion_id']}  {batch_id}  deleted" in listed
+        row = next(line for line in listed.splitlines() if line.startswith(told["deletion_id"]))
+        assert row.split()[1:4] == [batch_id, "admin", "deleted"]
         assert "3 objects, 2.9 KiB freed" in listed
 
     again = command(stack, "outputs", "delete", batch_id, "--yes", "--json")

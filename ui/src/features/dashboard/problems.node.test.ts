@@ -13,11 +13,15 @@ describe('several problems', () => {
     expect(commonProblem([away(), away()])).toMatchObject({ status: 0, title: 'Argus cannot be reached' })
   })
 
-  it('are several where one is another, or none', () => {
-    expect(commonProblem([broken('a'), null])).toBeNull()
+  it('are one also while others are on their way', () => {
+    expect(commonProblem([broken('a'), null, broken('b'), null])?.requestId).toBe('a')
+  })
+
+  it('are none where there is one alone, or another', () => {
     expect(commonProblem([null, broken('a')])).toBeNull()
     expect(commonProblem([broken('a'), away()])).toBeNull()
-    expect(commonProblem([])).toBeNull()
+    expect(commonProblem([broken('a'), null, away()])).toBeNull()
+    expect(commonProblem([null, null])).toBeNull()
   })
 
   it('say whether Argus is there at all', () => {
