@@ -50,7 +50,7 @@ class OutputDeletion(Aggregate):
             aggregate.location = data["location"]
             aggregate.due_at = datetime.fromisoformat(data["due_at"])
             aggregate.requested_by = data["requested_by"]
-            aggregate.lifecycle_position = data.get("lifecycle_position", -1)
+            aggregate.lifecycle_position = data.get("lifecycle_position")
             aggregate.ended_at = None
 
     class Planned(Event):
@@ -94,7 +94,8 @@ class OutputDeletion(Aggregate):
         self.deletion_id: str | None = None
         self.location = self.requested_by = ""
         self.due_at = self.started_at = self.ended_at = cast("datetime | None", None)
-        self.lifecycle_position = -1
+        self.lifecycle_position: int | None = None
+        """Of the run as it was asked for; None: by a version that did not write it down."""
         self.planned: dict[str, Any] = {}
 
     @classmethod

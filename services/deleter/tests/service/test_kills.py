@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from argus_testkit import eventually, eventually_async
@@ -75,6 +76,36 @@ async def test_a_run_that_is_another_when_the_deleter_comes_back_keeps_the_rest(
     assert end["reason"].startswith("checked again")
     assert rig.canary() == rest
     rig.s3.list_parts(Bucket="outputs", Key="lab/run-1/half", UploadId=upload["UploadId"])
+
+
+@pytest.mark.parametrize("point", ["plan", "begin"])
+async def test_what_an_earlier_version_was_asked_ends_with_a_reason_and_a_fact(
+    rig: Any, tmp_path: Path, point: str
+) -> None:
+    """It has not written down which beginning or end of the run was the last."""
+    failpoints = Failpoints(tmp_path / "failpoints", list(POINTS.values()))
+    run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+    rig.put("lab/run-1/a", "lab/run-1/b")
+    rest = rig.canary()
+    first = rig.start(**failpoints.environment)
+    failpoints.arm(POINTS[point], "after", 1)
+    decision = await rig.delete(run)
+    await asyncio.to_thread(failpoints.wait_fired, 60)
+    await asyncio.to_thread(eventually, lambda: not first.is_running)
+    with rig.database.connect("deleter") as connection:
+        topic = "outputs_deletion_requested"
+        ((raw,),) = connection.execute("SELECT state FROM deleter.decisions WHERE topic = %s", [topic])
+        stored = orjson.loads(raw)
+        del stored["data"]["lifecycle_position"]
+        stored["run_ended_at"] = None
+        connection.execute("UPDATE deleter.decisions SET state = %s WHERE topic = %s", [orjson.dumps(stored), topic])
+    rig.start()
+    end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+    assert (end["outcome"], end["objects_deleted"], "lifecycle_position" in end) == ("failed", 0, False), end
+    assert "an earlier version of Argus was asked" in end["reason"]
+    assert rig.canary() == rest
+    again = await rig.delete(run)
+    assert (await rig.end_of(again.results[0].deletion_id, "run-1"))["objects_deleted"] == 2
 
 
 @pytest.mark.parametrize("n_folders", [1, 3])

@@ -18,8 +18,9 @@ from argus_query.facts import all_micros, like_pattern, micros, natural_key
 from argus_query.jobs.losses import MAX_BUCKETS, Losses, Track
 from argus_query.jobs.state import BatchState, JobState
 from argus_query.lifecycle import is_lifecycle_kind
+from argus_query.runs.activity import MAX_LATE_JOBS
 from argus_query.runs.ended import ended_row
-from argus_query.runs.folders import Folder, folders_of, unmeasured
+from argus_query.runs.folders import MAX_FOLDERS, Folder, folders_of, unmeasured
 from argus_query.runs.state import RunState, makes_a_run
 from argus_query.shares import shares_of
 
@@ -128,7 +129,7 @@ def test_a_run_and_its_outputs_are_the_same_however_all_else_comes(told: list[di
 def lifecycle(*told: tuple[str, str | None]) -> list[dict[str, Any]]:
     return [
         {"event_id": str(uuid.UUID(int=n)), "kind": kind, "batch_id": "b", "job_id": job, "attempt": 1, "position": n,
-         "occurred_at": f"2026-11-21T03:00:{n:02d}Z", "data": {"output_dir": "s3://b/x"} if kind == "batch_start" else {}}
+         "occurred_at": f"2026-11-21T03:{n // 60:02d}:{n % 60:02d}Z", "data": {"output_dir": "s3://b/x"} if kind == "batch_start" else {}}
         for n, (kind, job) in enumerate(told)
     ]  # fmt: skip
 
@@ -148,10 +149,28 @@ def test_something_goes_on_until_it_or_the_run_has_ended(behind: list[tuple[str,
     assert (run.status(), run.activity.is_active, run.activity.position) == ("succeeded", is_active, 2 + len(behind))
 
 
+def test_where_more_jobs_begin_late_than_are_kept_something_goes_on_until_the_run_ends() -> None:
+    jobs = [f"j{n}" for n in range(MAX_LATE_JOBS + 1)]
+    late = [("job_start", job) for job in jobs] + [("job_done", job) for job in jobs[:-1]]
+    told = lifecycle(("batch_start", None), ("batch_done", None), *late)
+    assert run_of(told).activity.is_active
+    assert not run_of([*told, lifecycle(*[("batch_done", None)] * (len(told) + 1))[-1]]).activity.is_active
+
+
 def test_a_folder_that_a_run_has_named_once_stays_its_own_where_the_next_is_none() -> None:
     told = lifecycle(("batch_start", None), ("batch_failed", None), ("batch_start", None))
     told[2]["data"] = {"output_dir": "/scratch/x"}
     assert folders_of(run_of(told)) == {Folder("s3://b/x/", is_work_dir=False)}
+
+
+def test_the_present_folders_are_a_runs_own_however_many_it_has_named_before() -> None:
+    told = lifecycle(*[("batch_start", None)] * (MAX_FOLDERS // 2 + 2))
+    for n, event in enumerate(told):
+        event["data"] = {"output_dir": f"s3://b/{n:04d}", "work_dir": f"s3://b/{n:04d}/work"}
+    found = folders_of(run_of(told))
+    newest = f"s3://b/{len(told) - 1:04d}/"
+    assert {Folder(newest, is_work_dir=False), Folder(f"{newest}work/", is_work_dir=True)} < found
+    assert len(found) == MAX_FOLDERS + 2
 
 
 def test_costs_and_what_became_of_outputs_survive_a_restart() -> None:

@@ -23,7 +23,8 @@ class Activity:
     ended: int = -1
     """The last of the run itself."""
     late_jobs: list[str] = field(default_factory=list)
-    """Have begun since the run ended, and have not ended; ascending, at most `MAX_LATE_JOBS`."""
+    """Have begun since the run ended, and have not ended; ascending. At `MAX_LATE_JOBS` they stay as they are until the run itself
+    begins or ends: there may be more."""
 
     @property
     def is_active(self) -> bool:
@@ -46,10 +47,12 @@ class Activity:
         return True
 
     def _add_late(self, is_start: bool, job_id: str) -> None:
+        if len(self.late_jobs) >= MAX_LATE_JOBS:
+            return
         if job_id in self.late_jobs:
             if not is_start:
                 self.late_jobs.remove(job_id)
-        elif is_start and len(self.late_jobs) < MAX_LATE_JOBS:
+        elif is_start:
             insort(self.late_jobs, job_id)
 
     def to_json(self) -> list[Any]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from argus_query.runs.state import RunState
 
 MAX_FOLDERS = 1_000
-"""Of one run."""
+"""Of one run, beside its present ones."""
 
 
 class Folder(NamedTuple):
@@ -39,8 +39,11 @@ def folders_of(state: RunState) -> frozenset[Folder]:
     they were deleted."""
     if not state.folders:  # as nearly always
         return frozenset()
+    named = set(state.folders)
+    if len(named) == MAX_FOLDERS:  # its present ones may be none of these
+        named |= named_in({name: state.get(name) for name in ("output_dir", "work_dir")})
     gone = None if state.outputs_deleted_at is None else _folder(state.get("output_dir"), is_work_dir=False)
-    return frozenset(one for one in state.folders if one != gone)
+    return frozenset(one for one in named if one != gone)
 
 
 def unmeasured(state: RunState) -> Unmeasured | None:

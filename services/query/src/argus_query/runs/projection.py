@@ -26,7 +26,7 @@ class Runs:
     """The read model of runs."""
 
     name = "runs"
-    version = 9
+    version = 10
     tables = ("runs", "run_states", "run_words", "run_facets", *beside.TABLES, *Ledger.tables)
 
     def __init__(self) -> None:

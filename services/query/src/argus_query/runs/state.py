@@ -61,7 +61,7 @@ class RunState:
     outputs: OutputsKnown = field(default_factory=OutputsKnown)
     activity: Activity = field(default_factory=Activity)
     folders: list[Folder] = field(default_factory=list)
-    """All that it has ever named for its files; ascending, the first `MAX_FOLDERS`."""
+    """What it has ever named for its files; ascending, the first `MAX_FOLDERS`."""
     first_at: int | None = None
     last_at: int = 0
     seen: int = 0
