@@ -113,7 +113,7 @@ class Deleting:
             return f"checked again: {no.detail}"
         assert found is not None, "it was found where its outputs are"
         if one.lifecycle_position is None:
-            return "checked again: an earlier version of Argus was asked, which has not written down what of the run was meant; ask again"
+            return "checked again: asked for before an upgrade of Argus, it cannot tell whether the run has begun again since; ask again"
         if found.lifecycle_position != one.lifecycle_position:
             return "checked again: the run, or a job of it, has begun or ended since the deletion was asked for"
         if one.state != "running" and (wait_s := quiet_in_s(found, self._quiet_s, now)):

@@ -102,7 +102,7 @@ async def test_what_an_earlier_version_was_asked_ends_with_a_reason_and_a_fact(
     rig.start()
     end = await rig.end_of(decision.results[0].deletion_id, "run-1")
     assert (end["outcome"], end["objects_deleted"], "lifecycle_position" in end) == ("failed", 0, False), end
-    assert "an earlier version of Argus was asked" in end["reason"]
+    assert "asked for before an upgrade" in end["reason"]
     assert rig.canary() == rest
     again = await rig.delete(run)
     assert (await rig.end_of(again.results[0].deletion_id, "run-1"))["objects_deleted"] == 2
