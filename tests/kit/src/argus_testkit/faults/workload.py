@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Workload:
     def _start(self, module: str, asked: dict[str, Any], url: str | None = None) -> None:
         batch_id = f"{self.name}-{len(self.senders)}"
         whole = {
-            **self.asked, "batch_id": batch_id, "ledger": str(self.folder / f"{batch_id}.ledger"),
+            **self.asked, "batch_id": batch_id, "ledger": str(self._ledger(batch_id)),
             "seed": self.dice.getrandbits(32), **asked,
         }  # fmt: skip
         with (self.folder / f"{batch_id}.out").open("ab") as out:
@@ -88,8 +89,15 @@ class Workload:
 
     def wait_until_talking(self, n: int = 1, within: float = 180.0) -> None:
         """Every sender has said `n` events."""
-        ledgers = [self.folder / f"{batch_id}.ledger" for batch_id in self.senders]
+        ledgers = [self._ledger(batch_id) for batch_id in self.senders]
         eventually(lambda: all(_n_said(path) >= n for path in ledgers), within, "every sender talks")
+
+    def _hears_or_has_ended(self, batch_id: str) -> bool:
+        """A sender makes its ledger when it knows what to do on SIGTERM."""
+        return self._ledger(batch_id).exists() or self.senders[batch_id].poll() is not None
+
+    def _ledger(self, batch_id: str) -> Path:
+        return self.folder / f"{batch_id}.ledger"
 
     def topics(self, n_senders: int) -> list[str]:
         """Of the live stream: every job of the first `n_senders`, which need not have been started yet: who listens before they
@@ -102,7 +110,8 @@ class Workload:
 
         An AssertionError says which sender failed, or that something stays in the spool.
         """
-        for sender in self.senders.values():
+        for batch_id, sender in self.senders.items():
+            eventually(partial(self._hears_or_has_ended, batch_id), within, f"{batch_id} has begun")
             if sender.poll() is None:
                 sender.terminate()
         for batch_id, sender in self.senders.items():
