@@ -182,9 +182,7 @@ class Parts:
         ones needs no look, unless it is wanted to know which are gone."""
         if not also_versions and all(entry.version_id not in ("", "null") for entry in entries):
             return Look()
-        there: dict[Name, str] = {}
-        for where in ranges:
-            there.update(self._there(where, versions=entries[0].version_id != ""))
+        there = self._there_now(entries, ranges)
         gone: list[int] = []
         changed: list[int] = []
         for i, entry in enumerate(entries):
@@ -194,6 +192,20 @@ class Parts:
             elif etag != entry.etag:
                 changed.append(i)
         return Look(frozenset(gone), frozenset(changed))
+
+    def _there_now(self, entries: list[Entry], ranges: list[Range]) -> dict[Name, str]:
+        """Etags of what is there. rclone tells none of what it is just deleting, as for a call of ours whose answer got lost: that is not
+        there a moment later. Asked a few times, and then it counts as another."""
+        there: dict[Name, str] = {}
+        for further in range(TRIES):
+            if further:
+                self._store.pause(further)
+            there = {}
+            for where in ranges:
+                there.update(self._there(where, versions=entries[0].version_id != ""))
+            if all(one.etag == "" or there.get((one.key, one.version_id)) != "" for one in entries):
+                break
+        return there
 
     def _there(self, where: Range, *, versions: bool) -> Iterator[tuple[Name, str]]:
         after, token = where.after, ""

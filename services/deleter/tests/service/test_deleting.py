@@ -222,6 +222,37 @@ async def test_what_is_written_before_a_further_try_stays(around: Any, s3_server
         assert rig.keys("lab/run-1/") == {"lab/run-1/o1"}
 
 
+async def test_what_a_store_tells_no_etag_of_for_a_moment_is_not_called_changed(
+    around: Any, s3_server: S3Server
+) -> None:
+    """As rclone of what it is just deleting."""
+    with FaultyS3(s3_server.settings.env()) as proxy:
+        rig = await around(proxy.env())
+        run = rig.query.add("run-1", "s3://outputs/lab/run-1")
+        rig.put("lab/run-1/a", "lab/run-1/b")
+        there = "".join(
+            f"<Contents><Key>lab/run-1/{name}</Key><LastModified>2026-11-22T03:00:00.000Z</LastModified>"
+            "<ETag></ETag><Size>10</Size><StorageClass>STANDARD</StorageClass></Contents>"
+            for name in "ab"
+        )
+        space = "http://s3.amazonaws.com/doc/2006-03-01/"
+        told = f'<ListBucketResult xmlns="{space}"><IsTruncated>false</IsTruncated>{there}</ListBucketResult>'
+        listings: list[Call] = []
+
+        def answer(call: Call) -> tuple[int, bytes] | None:
+            if call.query.get("prefix") == ["lab/run-1/"] and "uploads" not in call.query:
+                listings.append(call)
+                return (200, told.encode()) if len(listings) in (2, 3) else None
+            return None
+
+        proxy.answer = answer
+        rig.start(ARGUS_MEASURE_EVERY_S="3600")
+        decision = await rig.delete(run)
+        end = await rig.end_of(decision.results[0].deletion_id, "run-1")
+        assert (end["outcome"], end["objects_deleted"], end["bytes_freed"]) == ("deleted", 2, 20), end
+        assert len(listings) == 5  # the manifest, three looks, and the listing that must be empty
+
+
 async def test_a_run_that_begins_anew_while_it_is_listed_keeps_everything(around: Any, s3_server: S3Server) -> None:
     with FaultyS3(s3_server.settings.env()) as proxy:
         rig = await around(proxy.env())
